@@ -1,0 +1,167 @@
+"""The typed configuration of a profile: an unknown key, a wrong type or an impossible value is an error."""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from paper_repro.files import ReproError, project_root
+
+ATTENTION_ARMS = ("block", "stage", "stage_recompute", "stage_output")
+PLAIN_CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
+ARMS = ("none", *ATTENTION_ARMS, *(f"{arm}-identity" for arm in ATTENTION_ARMS), *PLAIN_CNNS)
+
+
+class Config(BaseModel):
+    """What to run and how; one flat level, read from `profiles/NAME.yaml`.
+
+    Everything but `arms`, `folds` and `workers` decides the numbers of a run.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # Data
+    data: str = Field(min_length=1, description="synthetic, trashnet, or the path of a folder or zip")
+    boxes: str | None = Field(None, description="download, or the path of a zip of Pascal VOC boxes")
+    image_size: int = Field(ge=32, le=1024, description="side of the network's square input, pixels")
+    num_folds: int = Field(5, ge=2, le=20)
+    split_seed: int = Field(0, ge=0, lt=2**31)
+
+    # What is trained
+    backbone: Literal["resnet18", "resnet50"] = "resnet50"
+    arms: list[str] = Field(min_length=1)
+    folds: list[int] = Field(min_length=1)
+    reduction: int = Field(16, ge=1, description="r of the squeeze-and-excitation module")
+    weights: str | None = Field(None, description="IMAGENET1K_V1, IMAGENET1K_V2 or a local file")
+
+    # The recipe
+    epochs: int = Field(ge=1, le=10_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    learning_rate: float = Field(gt=0, le=100, description="at the end of the warm-up")
+    learning_rates: dict[str, float] = Field({}, description="for single arms, chosen on validation data")
+    warmup_epochs: int = Field(ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(ge=0, le=1)
+    label_smoothing: float = Field(ge=0, lt=1)
+    crop_area: float = Field(gt=0, le=1, description="smallest share of the photograph a training crop shows")
+    rotate: bool = Field(description="random right angles")
+    jitter: float = Field(ge=0, lt=1, description="largest change of brightness, contrast and saturation")
+    mixup: float = Field(ge=0, le=10, description="alpha of the Beta distribution; 0: off")
+    averaging: float = Field(ge=0, lt=1, description="decay of the weights' moving average per step; 0: off")
+
+    # The machine
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int = Field(ge=1, le=256, description="of one run; the numbers depend on it")
+    workers: int = Field(0, ge=0, le=64, description="processes that augment ahead; the numbers do not depend on it")
+
+    @property
+    def prepared_size(self) -> int:
+        """Side of the stored photographs: above `image_size`, so that a training crop is not blurred."""
+        return self.image_size * 4 // 3
+
+    @model_validator(mode="after")
+    def _possible(self):
+        for arm in [*self.arms, *self.learning_rates]:
+            if arm not in ARMS:
+                raise ValueError(f"arms: '{arm}' is no arm{_closest(arm, ARMS)}; the arms are {', '.join(ARMS)}")
+        for name, values in (("arms", self.arms), ("folds", self.folds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: {values} names one twice: name each once")
+        for fold in self.folds:
+            if not 0 <= fold < self.num_folds:
+                raise ValueError(
+                    f"folds: {fold} is outside 0 to {self.num_folds - 1}: there are {self.num_folds} folds"
+                )
+        for name, rate in self.learning_rates.items():
+            if not (math.isfinite(rate) and rate > 0):
+                raise ValueError(f"learning_rates: {rate} for '{name}' is not above 0: give a positive number")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs: "
+                "make it smaller than epochs"
+            )
+        if self.weights is not None and self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":
+            raise ValueError("weights: torchvision has no IMAGENET1K_V2 for resnet18: use IMAGENET1K_V1")
+        return self
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a doubled key instead of keeping the last one without a word."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        doubled = {key for key in keys if keys.count(key) > 1}
+        if doubled:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{doubled.pop()}' stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_profile(name: str | Path, **overrides) -> Config:
+    """The configuration of a profile with single keys replaced.
+
+    Args:
+        name: a profile's name (`smoke`, `cpu`, ...), or the path of a YAML file, for example of a run's `config.yaml`.
+        overrides: keys of `Config`; None means: as in the profile. A path in `data`, `boxes` or `weights` becomes
+            absolute, seen from the working directory.
+
+    Raises:
+        ReproError: no such profile, unreadable YAML, or a value that `Config` refuses; names every such key.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        folder = project_root() / "profiles"
+        path = folder / f"{name}.yaml"
+        if not path.is_file():
+            known = sorted(profile.stem for profile in folder.glob("*.yaml"))
+            raise ReproError(
+                f"profile: '{name}' is no profile{_closest(str(name), known)}; "
+                f"there are {', '.join(known)}, or give the path of a YAML file"
+            )
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except OSError as error:
+        raise ReproError(f"profile: cannot read {path} ({error.strerror}): give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ReproError(f"profile: {path} is not plain YAML with each key once: {error}") from error
+    if not isinstance(values, dict):
+        raise ReproError(f"profile: {path} holds no 'key: value' lines: copy one of the files in profiles/")
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    for key in ("data", "boxes", "weights"):
+        if isinstance(values.get(key), str) and _is_path(values[key]):
+            values[key] = str(Path(values[key]).expanduser().resolve())
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise ReproError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "\\" in text or Path(text).exists() or text.endswith((".zip", ".pth", ".safetensors"))
+
+
+def _explain(problem: dict) -> str:
+    """One line for one of pydantic's complaints: the key, what is wrong, what to do."""
+    key = ".".join(str(part) for part in problem["loc"])
+    given = problem.get("input")
+    fields = Config.model_fields
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: no such key{_closest(key, fields)}; the keys are {', '.join(fields)}"
+    if problem["type"] == "missing":
+        return f"{key}: missing: add it to the profile"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    note = f" ({fields[key].description})" if key in fields and fields[key].description else ""
+    if isinstance(given, str) and problem["type"] in ("float_type", "int_type"):
+        note += "; YAML reads 1e-4 as text: write 1.0e-4, without quotes"
+    return f"{key}: {given!r} is refused: {problem['msg'][0].lower()}{problem['msg'][1:]}{note}"
+
+
+def _closest(word: str, known) -> str:
+    match = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean '{match[0]}'?)" if match else ""

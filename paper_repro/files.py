@@ -1,0 +1,85 @@
+"""Where things lie, and how a file is written so that a kill never leaves half of it."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class ReproError(ValueError):
+    """Something the user can mend; the message names the thing that is wrong and the remedy."""
+
+
+def project_root() -> Path:
+    """The project's folder: the nearest one at or above the working directory that holds `pyproject.toml` and
+    `notebooks`, else the one this package was installed from (editable).
+
+    Raises:
+        ReproError: neither exists, for example in a notebook copied out of the repository.
+    """
+    here = Path.cwd().resolve()
+    for folder in [here, *here.parents, Path(__file__).resolve().parents[1]]:
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise ReproError(f"no paper_repro project at or above {here}: clone the repository and start from inside it")
+
+
+def cache_dir(*parts: str) -> Path:
+    """A folder for prepared images, checkpoints and weights, created on demand, outside the work tree:
+    `$PAPER_REPRO_CACHE`, default the user's cache folder."""
+    from platformdirs import user_cache_dir
+
+    folder = Path(os.environ.get("PAPER_REPRO_CACHE") or user_cache_dir("paper_repro")).joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReproError(
+            f"cannot create the cache folder {folder} ({error.strerror}): "
+            "set PAPER_REPRO_CACHE to a folder you may write to"
+        ) from error
+    return folder
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; at success it is synced to disk and renamed to `path`, at an
+    error it is removed, so that `path` holds the old content or the new, never a part.
+
+    Raises:
+        ReproError: the folder cannot be written to or the disk is full.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A prefix of its own length: a name of 255 bytes has no room for a suffix.
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself must survive a power cut
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ReproError(
+            f"cannot write {path} ({error.strerror or error}): free some space or choose another "
+            "folder (OUT for results, PAPER_REPRO_CACHE for checkpoints); "
+            "files written before are untouched"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal sha256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,356 @@
+"""ResNet with squeeze-and-excitation once per stage (the paper), once per block (SENet) and three variants between.
+
+Bai and Joe, IEEE Access 12 (2024), put one squeeze-and-excitation (SE) module into each stage of ResNet50, keep the
+gate it computes in a "global tensor" and reuse it in the stage's other blocks. Here that tensor is a value of one
+forward pass (`StoredGate`), so nothing outlives the pass.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from paper_repro.files import ReproError, sha256_file
+
+ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output")
+GATE_INIT = ("default", "identity")
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class SqueezeExcitation(nn.Module):
+    """The gate of Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3, equations 2 and 3.
+
+    `fc1` and `fc2` are 1×1 convolutions with bias, as in timm, so that weights can be exchanged.
+    With `gate_init="identity"` the gate is 2·sigmoid with `fc2` zero: exactly 1 at the start, in (0, 2) later. The
+    factor is a buffer, so it is saved with the weights and a strict load refuses weights trained with the other
+    function.
+
+    Args:
+        channels: C, of the tensor to be recalibrated.
+        reduction: r; the hidden width is C // r. ValueError where r is not a divisor of C.
+        gate_init: "default" (gate in (0, 1), near 0.5 at the start) or "identity".
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, gate_init: str = "default"):
+        super().__init__()
+        if reduction < 1 or channels % reduction:
+            raise ReproError(f"reduction: {reduction} does not divide {channels} channels: use a divisor, such as 16")
+        self.fc1 = nn.Conv2d(channels, channels // reduction, kernel_size=1)
+        self.fc2 = nn.Conv2d(channels // reduction, channels, kernel_size=1)
+        self.register_buffer("scale", None)
+        if gate_init == "identity":
+            self.scale = torch.tensor(2.0)
+            nn.init.zeros_(self.fc2.weight)
+            nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Gate (N, C) of `u` (N, C, H, W)."""
+        # In full precision under autocast too: bfloat16 cannot tell a gate of 1 from one of 1.003.
+        with torch.autocast(u.device.type, enabled=False):
+            squeezed = u.mean(dim=(2, 3), dtype=self.fc1.weight.dtype)  # (N, C, H, W) -> (N, C)
+            # A 1×1 convolution of a 1×1 map is a matrix product, which costs less.
+            hidden = F.relu(F.linear(squeezed, self.fc1.weight.flatten(1), self.fc1.bias))  # -> (N, C // r)
+            gate = torch.sigmoid(F.linear(hidden, self.fc2.weight.flatten(1), self.fc2.bias))  # -> (N, C)
+            return gate if self.scale is None else gate * self.scale
+
+
+class StoredGate:
+    """The paper's global tensor, living for one forward pass of one stage: the first block stores the gate, the others
+    read it. The first block always computes, so a recomputation (activation checkpointing) never reads an old gate."""
+
+    def __init__(self, se: SqueezeExcitation):
+        self.se = se
+
+    def compute(self, u: Tensor) -> Tensor:
+        self.gate = self.se(u)
+        return self.gate
+
+    def reuse(self, u: Tensor) -> Tensor:
+        return self.gate
+
+
+class _Recalibrated:
+    """A residual block whose branch `u` may be multiplied by a gate before the shortcut is added."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.se = None  # a SqueezeExcitation in every block for attention="block"
+
+    def forward(self, x: Tensor, excite: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        u = self.residual(x)  # (N, C_in, H, W) -> (N, C, H', W')
+        shortcut = x if self.downsample is None else self.downsample(x)
+        excite = excite or self.se
+        if excite is None:
+            u += shortcut
+            return self.relu(u)
+        gate = excite(u)[:, :, None, None]  # (N, C) -> (N, C, 1, 1)
+        # Recalibration and shortcut in one pass over memory: shortcut + u * gate.
+        return self.relu(torch.addcmul(shortcut, u, gate.to(u.dtype)))
+
+
+class RecalibratedBottleneck(_Recalibrated, Bottleneck):
+    """torchvision's Bottleneck, split where the gate acts."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        return self.bn3(self.conv3(x))
+
+
+class RecalibratedBasicBlock(_Recalibrated, BasicBlock):
+    """torchvision's BasicBlock, split where the gate acts."""
+
+    def residual(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        return self.bn2(self.conv2(x))
+
+
+class Stage(nn.Module):
+    """The blocks of one stage, and what computes their gates.
+
+    `len(stage)` is the number of blocks and `stage[i]` block i; the parameter names are those of nn.Sequential.
+    """
+
+    def __init__(self, blocks: nn.Sequential, attention: str, reduction: int, gate_init: str):
+        super().__init__()
+        self.attention = attention
+        self.num_blocks = len(blocks)
+        for index, block in enumerate(blocks):
+            self.add_module(str(index), block)
+        channels = blocks[-1].conv1.in_channels  # of the stage's output, which all its blocks share
+        if attention == "block":
+            for block in blocks:
+                block.se = SqueezeExcitation(channels, reduction, gate_init)
+        else:
+            self.se = SqueezeExcitation(channels, reduction, gate_init)
+
+    def __len__(self) -> int:
+        return self.num_blocks
+
+    def __getitem__(self, index: int) -> nn.Module:
+        return [self._modules[str(i)] for i in range(len(self))][index]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def forward(self, x: Tensor, gates: list[Tensor] | None = None) -> Tensor:
+        """(N, C_in, H, W) -> (N, C, H', W'); appends each gate (N, C) computed on the way to `gates`."""
+        gates = [] if gates is None else gates
+
+        def recorded(excite):
+            def excite_and_record(u):
+                gates.append(excite(u))
+                return gates[-1]
+
+            return excite_and_record
+
+        if self.attention == "stage":
+            stored = StoredGate(self.se)
+            x = self[0](x, recorded(stored.compute))
+            for block in list(self)[1:]:
+                x = block(x, stored.reuse)
+            return x
+        for block in self:
+            if self.attention == "block":
+                x = block(x, recorded(block.se))
+            elif self.attention == "stage_recompute":
+                x = block(x, recorded(self.se))
+            else:
+                x = block(x)
+        if self.attention == "stage_output":
+            x = x * recorded(self.se)(x)[:, :, None, None].to(x.dtype)
+        return x
+
+
+class AttentionResNet(ResNet):
+    """torchvision's ResNet whose four stages carry SE; made by `resnet18` and `resnet50`.
+
+    For attention="none" the module tree, the state_dict and the logits are torchvision's own.
+    """
+
+    def __init__(self, block, layers: list[int], attention: str, gate_init: str, reduction: int, num_classes: int):
+        super().__init__(block, layers, num_classes=num_classes)
+        self.attention = attention
+        if attention != "none":
+            for name in STAGES:
+                setattr(self, name, Stage(getattr(self, name), attention, reduction, gate_init))
+
+    def forward(self, images: Tensor, return_gates: bool = False):
+        """Logits (N, num_classes) of `images` (N, 3, H, W).
+
+        With `return_gates` also a dict: stage name -> the gates computed in this pass, (G, N, C), G = number of blocks
+        for "block" and "stage_recompute", 1 for "stage" and "stage_output"; {} for "none".
+        """
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (N, 3, H, W) -> (N, 64, H/4, W/4)
+        gates = {}
+        for name in STAGES:
+            stage = getattr(self, name)
+            if return_gates and self.attention != "none":
+                gates[name] = []
+                x = stage(x, gates[name])
+            else:
+                x = stage(x)
+        logits = self.fc(torch.flatten(self.avgpool(x), 1))  # (N, C, H/32, W/32) -> (N, C) -> (N, num_classes)
+        if return_gates:
+            return logits, {name: torch.stack(stage_gates) for name, stage_gates in gates.items()}
+        return logits
+
+
+def resnet50(
+    attention: str = "none",
+    num_classes: int = 6,
+    reduction: int = 16,
+    gate_init: str = "default",
+    weights: str | Path | None = None,
+) -> AttentionResNet:
+    """ResNet50 with the given attention arm.
+
+    Args:
+        attention: "none"; "block" (SENet); "stage" (the paper: one gate per stage, stored and reused);
+            "stage_recompute" (one SE per stage, a gate per block); "stage_output" (one SE on the stage's output).
+        num_classes: width of `fc`.
+        reduction: r of the SE modules.
+        gate_init: "default", or "identity": a gate of exactly 1 at the start, so that loaded weights keep their logits.
+        weights: "IMAGENET1K_V1", "IMAGENET1K_V2", a local file, or None for random ones.
+
+    Raises:
+        ReproError: an unknown name, a reduction that does not divide, weights that do not fit.
+    """
+    return _resnet(
+        "resnet50", RecalibratedBottleneck, [3, 4, 6, 3], attention, num_classes, reduction, gate_init, weights
+    )
+
+
+def resnet18(
+    attention: str = "none",
+    num_classes: int = 6,
+    reduction: int = 16,
+    gate_init: str = "default",
+    weights: str | Path | None = None,
+) -> AttentionResNet:
+    """ResNet18 with the given attention arm; arguments as for `resnet50`."""
+    return _resnet(
+        "resnet18", RecalibratedBasicBlock, [2, 2, 2, 2], attention, num_classes, reduction, gate_init, weights
+    )
+
+
+def _resnet(name, block, layers, attention, num_classes, reduction, gate_init, weights) -> AttentionResNet:
+    for key, value, known in (("attention", attention, ATTENTION), ("gate_init", gate_init, GATE_INIT)):
+        if value not in known:
+            raise ReproError(f"{key}: '{value}' is not known: use one of {', '.join(known)}")
+    model = AttentionResNet(block, layers, attention, gate_init, reduction, num_classes)
+    if weights is not None:
+        load_pretrained(model, _pretrained_file(name, weights))
+    return model
+
+
+def build_model(
+    arm: str, backbone: str, num_classes: int, reduction: int = 16, weights: str | None = None
+) -> nn.Module:
+    """The network of an arm of a profile: "none", an attention arm with or without "-identity", or a plain CNN of
+    claim C2 (torchvision's alexnet, vgg11_bn, densenet121, mobilenet_v3_large)."""
+    attention, _, gate_init = arm.partition("-")
+    if attention in ATTENTION:
+        make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
+        return make(attention, num_classes, reduction, gate_init or "default", weights)
+    if weights is not None:
+        raise ReproError(
+            f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
+        )
+    return models.get_model(arm, weights=None, num_classes=num_classes)
+
+
+def stage_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; of a plain CNN its last feature map."""
+    if isinstance(model, ResNet):
+        return {name: getattr(model, name) for name in STAGES}
+    return {"features": model.features}
+
+
+def _pretrained_file(name: str, weights: str | Path) -> Path:
+    """The file behind `weights`; torchvision's are downloaded once and checked against their hash on every call."""
+    if str(weights) not in ("IMAGENET1K_V1", "IMAGENET1K_V2"):
+        path = Path(weights)
+        if not path.is_file():
+            raise ReproError(f"weights: no file {path}: give IMAGENET1K_V1, IMAGENET1K_V2 or the path of a file")
+        return path
+    url = models.get_model_weights(name)[str(weights)].url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    prefix = path.stem.rpartition("-")[2]  # torchvision names each file by the first digits of its sha256
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
+        except (OSError, RuntimeError) as error:
+            raise ReproError(
+                f"weights: cannot download {url} ({error}): fetch it by hand and put it at {path}"
+            ) from error
+    if not sha256_file(path).startswith(prefix):
+        raise ReproError(f"weights: {path} does not have the sha256 {prefix}… of its name: delete it and try again")
+    return path
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` or torch file, never executing what the file holds.
+
+    Raises:
+        ReproError: not such a file, or a tensor that is not finite.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except Exception as error:  # both readers raise whatever the damage leads them to
+        raise ReproError(
+            f"weights: {path} cannot be read as tensors alone ({type(error).__name__}): it is damaged or "
+            "holds code; save a state_dict with safetensors or torch.save"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ReproError(f"weights: {path} holds no plain state_dict: save model.state_dict()")
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ReproError(f"weights: '{key}' in {path} holds NaN or infinity: use a file from a run that converged")
+    return state
+
+
+def load_pretrained(model: AttentionResNet, path: Path) -> None:
+    """Loads a plain or a same-arm network's weights; a head of another width is left as initialised.
+
+    Raises:
+        ReproError: the missing keys are not exactly the attention's (and `fc`'s, where the number of classes differs).
+    """
+    state = read_state(path)
+    if state and all(key.startswith("module.") for key in state):
+        raise ReproError(
+            f"weights: the keys of {path} begin with 'module.' (saved from DataParallel): "
+            "save model.module.state_dict()"
+        )
+    own = model.state_dict()
+    if "fc.weight" in state and state["fc.weight"].shape[0] != model.fc.out_features:
+        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    head = {"fc.weight", "fc.bias"} - set(state)
+    attention = {key for key in own if ".se." in key}
+    missing = set(own) - set(state)
+    unexpected = sorted(set(state) - set(own))
+    if unexpected or missing - head not in (set(), attention):
+        wrong = unexpected[0] if unexpected else sorted(missing - head - attention or missing - head)[0]
+        verb = "has" if unexpected else "lacks"
+        raise ReproError(
+            f"weights: {path} {verb} '{wrong}': it belongs to another architecture, arm or gate_init; "
+            f"this network is attention='{model.attention}'"
+        )
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            raise ReproError(
+                f"weights: '{key}' in {path} is {tuple(value.shape)}, this network's is "
+                f"{tuple(own[key].shape)}: it belongs to another architecture or reduction"
+            )
+    model.load_state_dict(state, strict=False)

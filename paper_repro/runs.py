@@ -1,0 +1,198 @@
+"""A run: its key, its folder (`results/NAME/ARM/foldK/`), and opening it again."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from torch import Tensor, nn
+
+from paper_repro.augment import to_input
+from paper_repro.checkpoint import is_intact
+from paper_repro.config import Config, load_profile
+from paper_repro.files import ReproError, atomic_write, cache_dir, project_root
+from paper_repro.model import build_model, read_state
+from paper_repro.syntax import syntax_hash
+
+# What these modules do decides a run's numbers; comments and docstrings in them do not.
+DECISIVE = ("augment", "data", "geometry", "model", "splits", "synthetic", "train")
+# These keys of Config do not: which runs there are, and how fast one goes.
+_INCIDENTAL = {"arms", "folds", "workers", "threads", "data", "boxes", "learning_rates", "learning_rate"}
+
+
+def code_hash() -> str:
+    """sha256 over the decisive modules' syntax trees, without docstrings."""
+    return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in DECISIVE)
+
+
+def run_key(config: Config, arm: str, fold: int, data: str) -> str:
+    """Twelve digits that differ wherever the numbers of two runs may differ on one machine.
+
+    Args:
+        data: what identifies the data set: a `Dataset.fingerprint`, or for the workflow `data_stamp(config.data)`.
+    """
+    recipe = {key: value for key, value in config.model_dump().items() if key not in _INCIDENTAL}
+    recipe |= {"learning_rate": learning_rate(config, arm), "arm": arm, "fold": fold, "data": data, "code": code_hash()}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def learning_rate(config: Config, arm: str) -> float:
+    """The arm's own rate where the profile gives one."""
+    return config.learning_rates.get(arm, config.learning_rate)
+
+
+def data_stamp(data: str) -> str:
+    """A quick mark that changes when a file or folder of data does: names, sizes and times, no content."""
+    path = Path(data)
+    if not path.exists():
+        return data
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    listing = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def environment(config: Config) -> dict:
+    """Versions, machine and thread count: what must agree for numbers to agree bit for bit."""
+    packages = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pillow", "scikit-learn")
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "threads": config.threads,
+        "git_commit": git.stdout.strip() or None,
+    }
+
+
+def _processor() -> str:
+    """The processor's model and the vector instructions torch uses, as another model may round differently."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: predict and explain with `model`; `preprocess` makes its input of one's own photographs."""
+
+    folder: Path
+    config: Config
+    arm: str
+    fold: int
+    classes: tuple[str, ...]
+    model: nn.Module
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    metrics: dict
+    environment: dict
+
+    def preprocess(self, photographs) -> Tensor:
+        """One photograph or a list of them (PIL image or path) -> (N, 3, S, S), the whole photograph, normalised."""
+        from paper_repro.data import read_photograph
+
+        if not isinstance(photographs, (list, tuple)):
+            photographs = [photographs]
+        squares = [read_photograph(photograph, self.config.prepared_size) for photograph in photographs]
+        return to_input(np.stack(squares), self.config.image_size)
+
+    def predict(self, photographs) -> pd.DataFrame:
+        """Class probabilities, one row per photograph and one column per class."""
+        with torch.inference_mode():
+            probabilities = self.model(self.preprocess(photographs)).softmax(dim=1)  # (N, 3, S, S) -> (N, K)
+        return pd.DataFrame(probabilities.numpy(), columns=list(self.classes))
+
+
+def write_run(
+    folder: Path, config: Config, history: pd.DataFrame, predictions: pd.DataFrame, metrics: dict, environment: dict
+) -> None:
+    """Writes a run's files, each whole or not at all. An older `done` goes first: it vouched for the older files."""
+    (folder / "done").unlink(missing_ok=True)
+    texts = {
+        "config.yaml": yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
+        "history.csv": history.to_csv(index=False),
+        "predictions.csv": predictions.to_csv(index=False),
+        "metrics.json": json.dumps(metrics, indent=1),
+        "environment.json": json.dumps(environment, indent=1),
+    }
+    for name, text in texts.items():
+        with atomic_write(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def load_run(folder: str | Path, finished: bool = True) -> Run:
+    """Opens a run: `load_run("results/cpu/stage/fold0")`, seen from the project's folder or the working directory.
+
+    Args:
+        finished: insist on the `done` record; the notebook that makes the run reads it before that is written.
+
+    Raises:
+        ReproError: no such run, an unfinished one, or weights that are missing or damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_absolute() and not folder.exists():
+        folder = project_root() / folder
+    missing = [
+        name
+        for name in ("config.yaml", "metrics.json", *(["done"] if finished else []))
+        if not (folder / name).exists()
+    ]
+    if missing:
+        raise ReproError(
+            f"{folder} is no finished run ({missing[0]} is missing): make it with `make reproduce`, or run "
+            "notebook 02 (arm none, plain CNNs) or 03 (attention arms) from top to bottom"
+        )
+    config = load_profile(folder / "config.yaml")
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    details = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    weights = cache_dir("weights") / details["weights"]
+    if not weights.is_file() or not is_intact(weights):
+        raise ReproError(
+            f"the weights of {folder} are {'damaged' if weights.is_file() else 'not on this machine'} ({weights}): "
+            "train them again with `make reproduce` (delete the run's `done` first)"
+        )
+    classes = tuple(metrics["per_class"])
+    model = build_model(details["arm"], config.backbone, len(classes), config.reduction)
+    model.load_state_dict(read_state(weights))
+    return Run(
+        folder=folder,
+        config=config,
+        arm=details["arm"],
+        fold=details["fold"],
+        classes=classes,
+        model=model.eval().to(memory_format=torch.channels_last),
+        history=pd.read_csv(folder / "history.csv"),
+        predictions=pd.read_csv(folder / "predictions.csv", keep_default_na=False),
+        metrics=metrics,
+        environment=details,
+    )
+
+
+def complete(folder: str | Path) -> None:
+    """The completion record, called by every notebook's last code cell.
+
+    Under `paper_repro.execute` it goes to `$PAPER_REPRO_RECORD`, and the executor writes `done` once it has seen every
+    cell run; in JupyterLab a run's folder gets its `done` here.
+    """
+    record = os.environ.get("PAPER_REPRO_RECORD")
+    folder = Path(folder)
+    text = json.dumps(
+        {"folder": str(folder.resolve()), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "python": sys.executable}
+    )
+    path = Path(record) if record else folder / "done" if (folder / "metrics.json").exists() else None
+    if path is not None:
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,97 @@
+"""The configuration: what cannot work is refused before any work, by name and with a remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from paper_repro.config import ARMS, load_profile
+from paper_repro.files import ReproError, project_root
+
+PROFILES = sorted(path.stem for path in (project_root() / "profiles").glob("*.yaml"))
+
+REFUSED = {
+    "unknown key": (dict(epoch=3), r"epoch: no such key \(did you mean 'epochs'\?\)"),
+    "a number as text": (dict(learning_rate="1e-4"), r"learning_rate: '1e-4' .* 1\.0e-4"),
+    "NaN": (dict(learning_rate=float("nan")), "learning_rate: nan"),
+    "infinity": (dict(learning_rate=float("inf")), "learning_rate: inf"),
+    "negative rate": (dict(learning_rate=-0.1), "learning_rate: -0.1 .* greater than 0"),
+    "negative decay": (dict(weight_decay=-1.0), "weight_decay: -1.0"),
+    "0 epochs": (dict(epochs=0), "epochs: 0 .* greater than or equal to 1"),
+    "half an epoch": (dict(epochs=1.5), "epochs: 1.5"),
+    "true for a number": (dict(epochs=True), "epochs: True"),
+    "batch of one": (dict(batch_size=1), "batch_size: 1"),
+    "warm-up longer than training": (dict(epochs=2, warmup_epochs=2), "warmup_epochs: 2"),
+    "seed out of range": (dict(split_seed=2**31), "split_seed: 2147483648"),
+    "negative seed": (dict(split_seed=-1), "split_seed: -1"),
+    "one fold": (dict(num_folds=1), "num_folds: 1"),
+    "fold outside": (dict(folds=[5]), "folds: 5 is outside 0 to 4"),
+    "fold twice": (dict(folds=[0, 0]), "folds: .* names one twice"),
+    "no folds": (dict(folds=[]), "folds:"),
+    "misspelt arm": (dict(arms=["none", "stages"]), r"'stages' is no arm \(did you mean 'stage'\?\)"),
+    "no arms": (dict(arms=[]), "arms:"),
+    "rate of an unknown arm": (dict(learning_rates={"alexnett": 0.1}), "did you mean 'alexnet'"),
+    "rate of an arm not positive": (dict(learning_rates={"alexnet": 0.0}), "learning_rates: 0.0 for 'alexnet'"),
+    "unknown backbone": (dict(backbone="resnet51"), "backbone: 'resnet51'"),
+    "unknown accelerator": (dict(accelerator="gpu0"), "accelerator: 'gpu0'"),
+    "unknown precision": (dict(precision="fp8"), "precision: 'fp8'"),
+    "crop of nothing": (dict(crop_area=0.0), "crop_area: 0.0"),
+    "smoothing of 1": (dict(label_smoothing=1.0), "label_smoothing: 1.0"),
+    "tiny images": (dict(image_size=8), "image_size: 8"),
+    "no threads": (dict(threads=0), "threads: 0"),
+    "empty data": (dict(data=""), "data: ''"),
+    "weights that do not exist": (dict(weights="IMAGENET1K_V2", backbone="resnet18"), "weights: torchvision has no"),
+}
+
+
+@pytest.mark.parametrize("overrides, message", REFUSED.values(), ids=REFUSED)
+def test_refused(overrides, message):
+    """Each impossible value is named together with what to do about it."""
+    with pytest.raises(ReproError, match=message):
+        load_profile("smoke", **overrides)
+
+
+def test_every_problem_is_named_at_once():
+    """Two mistakes are reported in one go, not one after the other."""
+    with pytest.raises(ReproError, match="(?s)epochs.*batch_size"):
+        load_profile("smoke", epochs=0, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    {
+        "objects": ("data: !!python/object/apply:os.system ['touch executed']", "not plain YAML"),
+        "doubled key": ("epochs: 1\nepochs: 2", "'epochs' stands twice"),
+        "a list": ("- 1", "holds no 'key: value' lines"),
+        "not text": ("\x00\x01", "not plain YAML"),
+        "a missing key": ("data: synthetic", "epochs: missing"),
+    }.values(),
+)
+def test_hostile_yaml(content, message, tmp_path, monkeypatch):
+    """A profile from a stranger is data: it runs nothing, and its mistakes are named."""
+    monkeypatch.chdir(tmp_path)
+    Path("profile.yaml").write_text(content)
+    with pytest.raises(ReproError, match=message):
+        load_profile("profile.yaml")
+    assert not Path("executed").exists()
+
+
+def test_unknown_profile():
+    """A misspelt profile names the ones there are."""
+    with pytest.raises(ReproError, match=r"'smok' is no profile \(did you mean 'smoke'\?\)"):
+        load_profile("smok")
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_shipped_profiles(name):
+    """Every committed profile is valid and states its recipe in full."""
+    config = load_profile(name)
+    assert set(config.arms) <= set(ARMS)
+    assert config.prepared_size > config.image_size
+
+
+def test_paths_become_absolute(tmp_path, monkeypatch):
+    """A relative DATA is seen from the caller's directory, whatever directory the notebook runs in."""
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    assert load_profile("smoke", data="photos").data == str(tmp_path / "photos")
+    assert load_profile("smoke").data == "synthetic"

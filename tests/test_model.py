@@ -1,0 +1,279 @@
+"""The network: every arm, its equivalences, and that nothing outlives a forward pass."""
+
+import copy
+import gc
+import io
+import pickle
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from torchvision import models
+
+from paper_repro.files import ReproError
+from paper_repro.model import ATTENTION, STAGES, SqueezeExcitation, build_model, resnet18, resnet50, stage_layers
+
+PARAMETERS = {
+    "none": 23_520_326,
+    "block": 26_051_318,
+    "stage": 24_220_726,
+    "stage_recompute": 24_220_726,
+    "stage_output": 24_220_726,
+}
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def stage_model():
+    torch.manual_seed(0)
+    return resnet18("stage").eval()
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_parameter_counts(attention):
+    """The arms are the ones of the table in DESIGN.md, none silently another."""
+    model = resnet50(attention, num_classes=6)
+    assert sum(parameter.numel() for parameter in model.parameters()) == PARAMETERS[attention]
+    assert [len(getattr(model, name)) for name in STAGES] == [3, 4, 6, 3]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_none_is_torchvision(name, images):
+    """The baseline is torchvision's network, so its numbers are about ResNet and not about our rewriting."""
+    theirs = models.get_model(name, num_classes=6).eval()
+    ours = {"resnet18": resnet18, "resnet50": resnet50}[name]("none").eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(ours(images), theirs(images))
+
+
+def test_block_is_timm(images):
+    """Per-block SE is SENet as others implement it, the gate at the same place."""
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("seresnet50", num_classes=6, zero_init_last=False).eval()
+    ours = resnet50("block").eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "attention, counts",
+    [
+        ("none", None),
+        ("block", (3, 4, 6, 3)),
+        ("stage", (1,) * 4),
+        ("stage_recompute", (3, 4, 6, 3)),
+        ("stage_output", (1,) * 4),
+    ],
+)
+def test_gates_returned(attention, counts, images):
+    """return_gates gives every gate computed in the pass, one (N, C) each."""
+    model = resnet50(attention).eval()
+    with torch.no_grad():
+        logits, gates = model(images, return_gates=True)
+        assert torch.equal(logits, model(images))
+    assert list(gates) == ([] if counts is None else list(STAGES))
+    for gate, count, channels in zip(gates.values(), counts or (), (256, 512, 1024, 2048), strict=False):
+        assert gate.shape == (count, 3, channels)
+        assert ((gate > 0) & (gate < 1)).all()
+
+
+@pytest.mark.parametrize("attention, calls", [("stage", 1), ("stage_recompute", 2), ("stage_output", 1), ("block", 1)])
+def test_gate_computed_so_often(attention, calls, images):
+    """Claim C4 rests on it: in `stage` each SE runs once per forward pass, whatever the number of blocks."""
+    model, counted = resnet18(attention).eval(), {}
+    for name, module in model.named_modules():
+        if isinstance(module, SqueezeExcitation):
+            module.register_forward_hook(lambda *_, name=name: counted.update({name: counted.get(name, 0) + 1}))
+    model(images)
+    assert set(counted.values()) == {calls}
+    assert len(counted) == (8 if attention == "block" else 4)
+
+
+def literal_global_version(model, images):
+    """The abstract's wording to the letter: a global tensor per stage, written by its first block, then read."""
+    global_tensors = {}
+    x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    for name in STAGES:
+        stage = getattr(model, name)
+        for index, block in enumerate(stage):
+            u = block.residual(x)
+            shortcut = x if block.downsample is None else block.downsample(x)
+            if index == 0:
+                squeezed = nn.functional.adaptive_avg_pool2d(u, 1)
+                hidden = torch.relu(stage.se.fc1(squeezed))
+                global_tensors[name] = torch.sigmoid(stage.se.fc2(hidden))
+            x = torch.relu(u * global_tensors[name] + shortcut)
+    return model.fc(model.avgpool(x).flatten(1))
+
+
+@pytest.mark.parametrize("make", [resnet18, resnet50])
+def test_stage_equals_literal_global_version(make, images):
+    """The value handed on computes what the paper's global tensor computes, and the fused sum what the plain one does."""
+    model = make("stage").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), literal_global_version(model, images), rtol=1e-5, atol=1e-5)
+
+
+def test_stage_independent_of_batch(stage_model, images):
+    """A photograph's prediction must not depend on what else is in the batch."""
+    with torch.no_grad():
+        alone = torch.cat([stage_model(image[None]) for image in images])
+        torch.testing.assert_close(stage_model(images), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_stage_holds_nothing_after_the_pass(stage_model, images):
+    """No gate survives the pass: not in memory, not in copies or pickles, not in the next pass."""
+    kept = []
+    handle = stage_model.layer1.se.register_forward_hook(lambda *args: kept.append(weakref.ref(args[2])))
+    before = stage_model(images).detach()
+    handle.remove()
+    gc.collect()
+    assert kept[0]() is None
+    poisoned = stage_model(torch.full_like(images, float("nan")))
+    assert poisoned.isnan().all()
+    buffer = io.BytesIO()
+    torch.save(stage_model.state_dict(), buffer)
+    for model in (stage_model, copy.deepcopy(stage_model), pickle.loads(pickle.dumps(stage_model))):
+        assert torch.equal(model(images), before)
+
+
+def test_stage_compiles(stage_model, images):
+    """torch.compile traces the hand-over of the gate (eager backend: the trace, not the code it makes)."""
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(stage_model, backend="eager")(images), stage_model(images))
+
+
+@pytest.mark.parametrize("unit", ["stage", "block"])
+def test_stage_under_activation_checkpointing(stage_model, images, unit):
+    """Recomputation in the backward pass finds the gate of its own pass, so gradients are the plain ones."""
+    stage_model(images).sum().backward()
+    plain = [parameter.grad.clone() for parameter in stage_model.parameters()]
+    stage_model.zero_grad()
+    units = [getattr(stage_model, name) for name in STAGES]
+    if unit == "block":
+        units = [block for stage in units for block in stage]
+    for module in units:
+        forward = module.forward
+        module.forward = lambda *args, forward=forward: checkpoint(forward, *args, use_reentrant=False)
+    stage_model(images).sum().backward()
+    for parameter, gradient in zip(stage_model.parameters(), plain, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("attention", ATTENTION[1:])
+def test_identity_gate(attention, images, tmp_path):
+    """A pretrained network keeps its logits under identity gates, and the gates can still learn."""
+    plain = resnet18("none").eval()
+    torch.save(plain.state_dict(), tmp_path / "plain.pth")
+    model = resnet18(attention, gate_init="identity", weights=tmp_path / "plain.pth").eval()
+    logits = model(images)
+    assert torch.equal(logits, plain(images))
+    nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2])).backward()
+    assert all(
+        module.fc2.bias.grad.abs().max() > 0 for module in model.modules() if isinstance(module, SqueezeExcitation)
+    )
+
+
+def test_gate_init_is_checked_on_load():
+    """Weights trained with one gate function are not read into the other."""
+    with pytest.raises(RuntimeError, match="se.scale"):
+        resnet18("stage").load_state_dict(resnet18("stage", gate_init="identity").state_dict())
+    with pytest.raises(RuntimeError, match="se.scale"):
+        resnet18("stage", gate_init="identity").load_state_dict(resnet18("stage").state_dict())
+
+
+def test_another_head_is_left_initialised(tmp_path):
+    """A file with 1,000 classes gives the features; only then is `fc` not loaded."""
+    source = models.resnet18(num_classes=1000)
+    torch.save(source.state_dict(), tmp_path / "imagenet.pth")
+    model = resnet18("stage", weights=tmp_path / "imagenet.pth")
+    assert torch.equal(model.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
+    assert model.fc.out_features == 6
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (dict(attention="stages"), "attention: 'stages'"),
+        (dict(gate_init="zero"), "gate_init: 'zero'"),
+        (dict(attention="stage", reduction=0), "reduction: 0"),
+        (dict(attention="stage", reduction=24), "reduction: 24"),
+        (dict(weights="/nowhere.pth"), "weights: no file"),
+    ],
+)
+def test_impossible_arguments(arguments, named):
+    """A misspelt arm is an error, never a silent baseline."""
+    with pytest.raises(ReproError, match=named):
+        resnet18(**arguments)
+
+
+class Payload:
+    """Runs code when unpickled by a careless reader."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def hostile_files(folder):
+    executed = folder / "executed"
+    state = resnet18("none").state_dict()
+    for name, content in {
+        "payload": Payload(executed),
+        "payload_in_dict": state | {"x": Payload(executed)},
+        "list": [Payload(executed)],
+        "whole_model": resnet18("none"),
+    }.items():
+        torch.save(content, folder / f"{name}.pth")
+        yield folder / f"{name}.pth", "cannot be read as tensors alone"
+    (folder / "pickle.pth").write_bytes(pickle.dumps(Payload(executed)))
+    yield folder / "pickle.pth", "cannot be read as tensors alone"
+    (folder / "cut.pth").write_bytes((folder / "payload_in_dict.pth").read_bytes()[:1000])
+    yield folder / "cut.pth", "cannot be read as tensors alone"
+    for name, content, message in (
+        ("module", {f"module.{key}": value for key, value in state.items()}, "begin with 'module.'"),
+        ("nan", state | {"conv1.weight": state["conv1.weight"] * float("nan")}, "'conv1.weight' .* NaN"),
+        ("architecture", resnet50("none").state_dict(), "another architecture"),
+        ("arm", resnet18("block").state_dict(), "another architecture, arm"),
+        ("identity", resnet18("stage", gate_init="identity").state_dict(), "gate_init"),
+        ("reduction", resnet18("stage", reduction=8).state_dict(), "reduction"),
+        ("number", {"epoch": 3}, "no plain state_dict"),
+    ):
+        torch.save(content, folder / f"{name}.pth")
+        yield folder / f"{name}.pth", message
+
+
+def test_hostile_weights(tmp_path):
+    """A stranger's file never runs code, and whatever does not fit is refused with its reason."""
+    for path, message in hostile_files(tmp_path):
+        with pytest.raises(ReproError, match=message):
+            resnet18("stage", weights=path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_published_weights_are_checked_on_every_load(tmp_path, monkeypatch):
+    """torchvision checks the hash at download only; here an altered file in its cache is refused too."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(resnet50("none", num_classes=1000).state_dict(), tmp_path / "checkpoints" / "resnet50-11ad3fa6.pth")
+    with pytest.raises(ReproError, match="does not have the sha256 11ad3fa6"):
+        resnet50("stage", weights="IMAGENET1K_V2")
+
+
+@pytest.mark.parametrize("arm", ["alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large", "stage-identity", "none"])
+def test_every_arm_classifies(arm, images):
+    """Each arm of the profiles can be built, takes 64 px and has a layer to explain."""
+    model = build_model(arm, "resnet18", num_classes=6).eval()
+    with torch.no_grad():
+        assert model(images).shape == (3, 6)
+    assert all(isinstance(layer, nn.Module) for layer in stage_layers(model).values())

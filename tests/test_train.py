@@ -1,0 +1,310 @@
+"""Training: what decides a run's numbers, what does not, and what survives a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from paper_repro import checkpoint, runs
+from paper_repro.augment import TrainingEpoch, augment, crop_matrices, draw, to_float, to_input, warp
+from paper_repro.config import load_profile
+from paper_repro.files import ReproError, cache_dir
+from paper_repro.train import rate_at, train
+
+TINY = dict(
+    image_size=32,
+    epochs=3,
+    batch_size=8,
+    warmup_epochs=1,
+    threads=1,
+    num_folds=3,
+    mixup=0.2,
+    averaging=0.5,
+    precision="32-true",
+    accelerator="cpu",
+)
+TIMES = ["seconds", "validation_seconds"]
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """Three classes of 16 noisy pictures, told apart by their main colour."""
+    folder, generator = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for channel, name in enumerate(("blue sky", "green [leaf]", "rötlich")):
+        (folder / name).mkdir()
+        for index in range(16):
+            picture = generator.integers(0, 160, (48, 40, 3), dtype=np.uint8)
+            picture[..., channel] += 80
+            Image.fromarray(picture).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def config(photographs, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+    return load_profile("smoke", data=str(photographs), **TINY)
+
+
+@pytest.fixture
+def small_epoch(config):
+    images = np.random.default_rng(1).integers(0, 255, (40, 42, 42, 3), dtype=np.uint8)
+    return lambda epoch=1, seed=0: TrainingEpoch(images, np.arange(40) % 3, np.arange(40), 3, seed, epoch, config)
+
+
+def test_run_folder(config, tmp_path):
+    """A run writes the files that DESIGN.md promises, learns the colours, and opens again with the same predictions."""
+    run = train(config, "stage", 0, tmp_path)
+    assert {path.name for path in (tmp_path / "stage" / "fold0").iterdir()} == {
+        "config.yaml",
+        "history.csv",
+        "predictions.csv",
+        "metrics.json",
+        "environment.json",
+    }
+    assert list(run.predictions) == ["image", "fold", "truth", "p_blue sky", "p_green [leaf]", "p_rötlich"]
+    assert run.history["best"].sum() >= 1 and len(run.history) == 3
+    with pytest.raises(ReproError, match="no finished run .done is missing"):
+        runs.load_run(run.folder)
+    runs.complete(run.folder)
+    again = runs.load_run(run.folder)
+    row = again.predictions.iloc[0]
+    own = again.predict(Path(config.data) / row["image"])
+    np.testing.assert_allclose(own.to_numpy()[0], row.filter(like="p_").to_numpy(float), atol=1e-5)
+
+
+def test_trains_once(config, tmp_path, monkeypatch):
+    """An unchanged run is opened, not trained again; one with another recipe is trained."""
+    first = train(config, "none", 1, tmp_path)
+    monkeypatch.setattr("paper_repro.train._Trainer.fit", lambda self: pytest.fail("trained again"))
+    assert train(config, "none", 1, tmp_path).environment == first.environment
+    with pytest.raises(pytest.fail.Exception):
+        train(load_profile("smoke", data=config.data, **TINY | {"weight_decay": 0.1}), "none", 1, tmp_path)
+
+
+def test_workers_do_not_change_the_numbers(config, tmp_path, monkeypatch):
+    """Augmentation is keyed on (seed, epoch, image) and mixing on (seed, epoch, batch), not on who computes them."""
+    alone = train(config, "none", 0, tmp_path / "a")
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "other cache"))
+    helped = train(load_profile("smoke", data=config.data, **TINY | {"workers": 2}), "none", 0, tmp_path / "b")
+    pd.testing.assert_frame_equal(alone.predictions, helped.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(
+        alone.history.drop(columns=TIMES), helped.history.drop(columns=TIMES), check_exact=True
+    )
+
+
+KILLED = """
+import sys
+from paper_repro.config import load_profile
+from paper_repro.train import train
+if __name__ == "__main__":
+    train(load_profile(sys.argv[1]), "stage", 0, sys.argv[2])
+"""
+
+
+def test_resumes_bit_for_bit_after_kill(config, tmp_path, monkeypatch):
+    """kill -9 in the middle loses at most one epoch; the resumed run's numbers are those of an uninterrupted one."""
+    import yaml
+
+    straight = train(config, "stage", 0, tmp_path / "straight")
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "killed cache"))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump()))
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path / "config.yaml", tmp_path / "killed"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PAPER_REPRO_RECORD": "unused"},
+    )
+    for line in process.stdout:
+        if "epoch 1/" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/stage/fold0/metrics.json").exists()
+    resumed = train(config, "stage", 0, tmp_path / "killed")
+    pd.testing.assert_frame_equal(straight.predictions, resumed.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(
+        straight.history.drop(columns=TIMES), resumed.history.drop(columns=TIMES), check_exact=True
+    )
+    assert straight.environment["weights"] == resumed.environment["weights"]
+    assert resumed.environment["continued"] == []
+
+
+def test_other_circumstances_are_labelled(config, tmp_path, monkeypatch):
+    """A run continued with another thread count says so; it never passes for an exact one."""
+    save = checkpoint.save
+
+    def stop_after_first(folder, epoch, state):
+        save(folder, epoch, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", stop_after_first)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, "none", 0, tmp_path)
+    monkeypatch.setattr(checkpoint, "save", save)
+    with pytest.warns(UserWarning, match="continued, not bit-exact .threads: 1 -> 2"):
+        run = train(load_profile("smoke", data=config.data, **TINY | {"threads": 2}), "none", 0, tmp_path)
+    assert run.environment["continued"] == ["threads: 1 -> 2"]
+
+
+def test_one_training_at_a_time(config, tmp_path):
+    """Two processes never train the same run into the same checkpoints."""
+    from filelock import FileLock
+    from paper_repro.data import load_dataset
+
+    key = runs.run_key(config, "none", 0, load_dataset(config.data, config.prepared_size).fingerprint)
+    with (
+        FileLock(cache_dir("checkpoints", key) / "lock"),
+        pytest.raises(ReproError, match="another process trains none, fold 0"),
+    ):
+        train(config, "none", 0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (dict(batch_size=1000), "batch_size: 1000 is more than the"),
+        (dict(num_folds=20), "20|fold"),
+        (dict(data="/nowhere/photos"), "/nowhere/photos"),
+        pytest.param(
+            dict(accelerator="cuda"),
+            "accelerator: 'cuda'",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA"),
+        ),
+    ],
+)
+def test_impossible_runs_are_refused_early(config, tmp_path, overrides, message):
+    """What cannot work ends before the first batch."""
+    with pytest.raises(ReproError, match=message):
+        train(load_profile("smoke", **{"data": config.data, **TINY, **overrides}), "none", 0, tmp_path)
+
+
+def test_diverged_run_is_no_result(config, tmp_path):
+    """A loss that is not finite ends the run with advice; no metrics appear."""
+    with pytest.raises(ReproError, match="training loss of none, fold 0, is .* smaller learning_rate"):
+        train(
+            load_profile("smoke", data=config.data, **TINY | {"learning_rate": 100.0, "momentum": 0.999}),
+            "none",
+            0,
+            tmp_path,
+        )
+    assert not (tmp_path / "none" / "fold0" / "metrics.json").exists()
+
+
+def test_damaged_weights_are_trained_again(config, tmp_path):
+    """Weights with a flipped bit are neither predicted with nor taken for a finished run."""
+    run = train(config, "none", 0, tmp_path)
+    runs.complete(run.folder)
+    path = cache_dir("weights") / run.environment["weights"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ReproError, match="are damaged"):
+        runs.load_run(run.folder)
+    assert train(config, "none", 0, tmp_path).environment["weights"] == run.environment["weights"]
+
+
+def test_augmentation_is_keyed(small_epoch):
+    """Same (seed, epoch): same batches in any order; another epoch or seed: others."""
+    first, again = small_epoch(), small_epoch()
+    backwards = [again[batch] for batch in reversed(range(len(again)))][::-1]
+    for (images, targets), (images_again, targets_again) in zip(first, backwards, strict=True):
+        assert torch.equal(images, images_again) and torch.equal(targets, targets_again)
+    assert not torch.equal(first[0][0], small_epoch(epoch=2)[0][0])
+    assert not torch.equal(first[0][0], small_epoch(seed=1)[0][0])
+    assert torch.allclose(first[0][1].sum(1), torch.ones(8))
+
+
+def test_augmentation_does_not_depend_on_the_batch(config):
+    """An image's view is the same whatever else is in its batch."""
+    images = np.random.default_rng(1).integers(0, 255, (6, 42, 42, 3), dtype=np.uint8)
+    together = augment(images, np.arange(6), 0, 1, config)
+    torch.testing.assert_close(together[4:5], augment(images[4:5], np.array([4]), 0, 1, config))
+
+
+def test_crops_stay_inside_and_keep_their_area(config):
+    """A crop never leaves the photograph, shows no less than asked for, and reaches all four right angles."""
+    numbers = draw(0, 1, np.arange(500))
+    matrices = crop_matrices(numbers, 0.5, rotate=True)
+    corners = torch.tensor([[x, y, 1.0] for x in (-1, 1) for y in (-1, 1)]).T  # (3, 4)
+    assert (matrices @ corners).abs().max() <= 1 + 1e-5
+    areas = torch.linalg.det(matrices[:, :, :2]).abs()
+    assert areas.min() >= 0.5 * 0.7 and areas.max() <= 1 + 1e-5
+    assert len({tuple(matrix[:, :2].sign().flatten().tolist()) for matrix in matrices}) == 8
+
+
+def test_mask_moves_with_the_image():
+    """One geometry for image and mask: a bright object stays under its mask."""
+    mask = np.zeros((1, 64, 64, 3), np.uint8)
+    mask[:, 10:30, 20:50] = 255
+    matrices = crop_matrices(draw(3, 1, np.arange(1)), 0.5, rotate=True)
+    image = warp(to_float(mask), matrices, 48)[:, 0]
+    moved = warp(to_float(mask)[:, :1], matrices, 48, mode="nearest")[:, 0]
+    assert (image - moved).abs().mean() < 0.05 and moved.sum() > 0
+
+
+def test_evaluation_keeps_the_whole_photograph():
+    """Nothing of the object is cropped away: a mark in every corner reaches the network."""
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    image[:, [0, 0, -1, -1], [0, -1, 0, -1]] = 255
+    view = to_input(image, 48)
+    assert all(view[0, 0, y, x] > view[0, 0, 24, 24] for y in (0, -1) for x in (0, -1))
+
+
+def test_learning_rate_schedule():
+    """Linear warm-up to the peak, then half a cosine to nearly 0."""
+    rates = [rate_at(step, 100, 10, 0.5) for step in range(100)]
+    assert rates[:10] == pytest.approx(np.linspace(0.05, 0.5, 10))
+    assert max(rates) == 0.5 and rates[55] == pytest.approx(0.25) and 0 < rates[-1] < 0.001
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    for epoch in (1, 2, 3):
+        checkpoint.save(tmp_path, epoch, {"epoch": epoch, "weights": torch.full((1000,), float(epoch))})
+    return tmp_path
+
+
+def test_two_checkpoints_are_kept(checkpoints):
+    """The newest and the one before, so that one damaged file costs one epoch."""
+    assert [path.name[:10] for path in sorted(checkpoints.iterdir())] == ["epoch00002", "epoch00003"]
+    assert checkpoint.load_newest(checkpoints)["epoch"] == 3
+
+
+@pytest.mark.parametrize("damage", ["bit", "cut", "empty"])
+def test_damaged_checkpoint_falls_back(checkpoints, damage):
+    """A flipped bit or a cut file is noticed, which torch does not do, and the one before is taken."""
+    newest = sorted(checkpoints.iterdir())[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 16
+    newest.write_bytes({"bit": content, "cut": content[:100], "empty": b""}[damage])
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert checkpoint.load_newest(checkpoints)["epoch"] == 2
+
+
+def test_newer_format_is_refused(tmp_path, monkeypatch):
+    """A checkpoint of a later version is named, not misread."""
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    checkpoint.save(tmp_path, 1, {})
+    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    with pytest.raises(ReproError, match="has format 2, this version reads 1"):
+        checkpoint.load_newest(tmp_path)
+
+
+def test_full_disk_keeps_the_earlier_checkpoint(checkpoints, monkeypatch):
+    """A write that fails leaves the earlier files and no debris."""
+    before = sorted(path.name for path in checkpoints.iterdir())
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ReproError, match="No space left on device.*free some space"):
+        checkpoint.save(checkpoints, 4, {"epoch": 4})
+    assert sorted(path.name for path in checkpoints.iterdir()) == before

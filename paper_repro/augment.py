@@ -27,10 +27,14 @@ def normalise(images: Tensor) -> Tensor:
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
+def whole(images: Tensor, size: int) -> Tensor:
+    """The evaluation view: the whole photograph, or mask, at another size; (N, C, S, S) -> (N, C, size, size)."""
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
 def to_input(images: np.ndarray, size: int) -> Tensor:
-    """The evaluation view: the whole photograph. (N, S, S, 3) uint8 -> (N, 3, size, size), normalised."""
-    view = F.interpolate(to_float(images), size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    return normalise(view)
+    """The evaluation view as the network takes it: (N, S, S, 3) uint8 -> (N, 3, size, size), normalised."""
+    return normalise(whole(to_float(images), size))
 
 
 def draw(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:

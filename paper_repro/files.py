@@ -79,6 +79,13 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Creates `folder` and tries a file in it, so that a long run does not find out at its end; raises ReproError."""
+    with atomic_write(folder / ".writable"):
+        pass
+    (folder / ".writable").unlink()
+
+
 def sha256_file(path: str | Path) -> str:
     """Hexadecimal sha256 of a file's content."""
     with open(path, "rb") as file:

@@ -17,6 +17,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from paper_repro import evaluate
 from paper_repro.augment import to_input
 from paper_repro.checkpoint import is_intact
 from paper_repro.config import Config, load_profile
@@ -25,7 +26,7 @@ from paper_repro.model import build_model, read_state
 from paper_repro.syntax import syntax_hash
 
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
-DECISIVE = ("augment", "data", "geometry", "model", "splits", "synthetic", "train")
+DECISIVE = ("augment", "data", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train")
 # These keys of Config do not: which runs there are, and how fast one goes.
 _INCIDENTAL = {"arms", "folds", "workers", "threads", "data", "boxes", "learning_rates", "learning_rate"}
 
@@ -97,6 +98,7 @@ class Run:
     model: nn.Module
     history: pd.DataFrame
     predictions: pd.DataFrame
+    measures: pd.DataFrame
     metrics: dict
     environment: dict
 
@@ -117,7 +119,7 @@ class Run:
 
 
 def write_run(
-    folder: Path, config: Config, history: pd.DataFrame, predictions: pd.DataFrame, metrics: dict, environment: dict
+    folder: Path, config: Config, history: pd.DataFrame, predictions: pd.DataFrame, metrics: dict, measures: pd.DataFrame, environment: dict
 ) -> None:
     """Writes a run's files, each whole or not at all. An older `done` goes first: it vouched for the older files."""
     (folder / "done").unlink(missing_ok=True)
@@ -125,6 +127,7 @@ def write_run(
         "config.yaml": yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
         "history.csv": history.to_csv(index=False),
         "predictions.csv": predictions.to_csv(index=False),
+        "measures.csv": measures.to_csv(index=False),
         "metrics.json": json.dumps(metrics, indent=1),
         "environment.json": json.dumps(environment, indent=1),
     }
@@ -175,7 +178,8 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
         classes=classes,
         model=model.eval().to(memory_format=torch.channels_last),
         history=pd.read_csv(folder / "history.csv"),
-        predictions=pd.read_csv(folder / "predictions.csv", keep_default_na=False),
+        predictions=evaluate.read_predictions(folder / "predictions.csv"),
+        measures=pd.read_csv(folder / "measures.csv", keep_default_na=False, na_values=[""]),
         metrics=metrics,
         environment=details,
     )

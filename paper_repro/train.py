@@ -22,12 +22,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from paper_repro import checkpoint, evaluate, runs
-from paper_repro.augment import TrainingEpoch, to_input
+from paper_repro import checkpoint, evaluate, explain, runs
+from paper_repro.augment import TrainingEpoch, normalise, to_float, to_input, whole
 from paper_repro.config import Config
 from paper_repro.data import load_dataset
-from paper_repro.files import ReproError, cache_dir
-from paper_repro.model import build_model
+from paper_repro.files import ReproError, cache_dir, check_writable
+from paper_repro.model import build_model, stage_layers
 from paper_repro.splits import load_folds, split
 
 
@@ -53,6 +53,7 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
     if _is_trained(folder, key):
         return runs.load_run(folder, finished=False)
 
+    check_writable(folder)
     scratch = cache_dir("checkpoints", key)
     lock = FileLock(scratch / "lock")
     try:
@@ -61,38 +62,43 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
         raise ReproError(
             f"another process trains {arm}, fold {fold} already (lock {lock.lock_file}): wait for it or stop it"
         ) from None
-    with lock:
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
         trainer = _Trainer(config, arm, fold, dataset, parts, scratch)
         history = trainer.fit()
-        probabilities = trainer.probabilities(parts.test)
-        table = dataset.table.iloc[parts.test]
-        predictions = evaluate.predictions_frame(
-            table["image"].to_numpy(), fold, table["truth"].to_numpy(), probabilities, dataset.classes
-        )
-        groups = pd.Series(table["group"].to_numpy(), index=table["image"])
-        metrics = evaluate.metrics(predictions, dataset.classes, groups=groups, seed=fold)
-        weights = checkpoint.save_hashed(
-            cache_dir("weights"), key, ".safetensors", to_safetensors(trainer.best_state())
-        )
-        details = runs.environment(config) | {
-            "arm": arm,
-            "fold": fold,
-            "seed": fold,
-            "key": key,
-            "weights": weights.name,
-            "data": dataset.fingerprint,
-            "device": str(trainer.fabric.device),
-            "precision": trainer.precision,
-            "continued": trainer.continued,
-            "images": {name: len(getattr(parts, name)) for name in ("train", "validation", "test")},
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-            "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
-        }
-        runs.write_run(folder, config, history, predictions, metrics, details)
+        _write(folder, key, trainer, history)
         for file in scratch.glob("epoch*.pt"):
             file.unlink()
+    finally:
+        lock.release()
     return runs.load_run(folder, finished=False)
+
+
+def _write(folder: Path, key: str, trainer: "_Trainer", history: pd.DataFrame) -> None:
+    """The run's folder, and the weights in the cache, from a trainer that has finished."""
+    config, dataset, parts, fold = trainer.config, trainer.dataset, trainer.parts, trainer.seed
+    table = dataset.table.iloc[parts.test]
+    predictions = evaluate.predictions_frame(
+        table["image"].to_numpy(), fold, table["truth"].to_numpy(), trainer.probabilities(parts.test), dataset.classes
+    )
+    groups = pd.Series(table["group"].to_numpy(), index=table["image"])
+    metrics = evaluate.metrics(predictions, dataset.classes, groups=groups, seed=fold)
+    content = to_safetensors(trainer.best_state())
+    weights = checkpoint.save_hashed(cache_dir("weights"), key, ".safetensors", content)
+    details = runs.environment(config) | {
+        "arm": trainer.arm,
+        "fold": fold,
+        "seed": fold,
+        "key": key,
+        "weights": weights.name,
+        "data": dataset.fingerprint,
+        "device": str(trainer.fabric.device),
+        "precision": trainer.precision,
+        "continued": trainer.continued,
+        "images": {name: len(getattr(parts, name)) for name in ("train", "validation", "test")},
+        "parameters": sum(parameter.numel() for parameter in trainer.raw.parameters()),
+        "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
+    }
+    runs.write_run(folder, config, history, predictions, metrics, trainer.measures(parts.test), details)
 
 
 def _is_trained(folder: Path, key: str) -> bool:
@@ -108,11 +114,8 @@ def pick_precision(config: Config) -> str:
         return config.precision
     if torch.cuda.is_available() and config.accelerator in ("auto", "cuda"):
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    return (
-        "bf16-mixed"
-        if torch.cpu.get_capabilities().get("avx512_bf16") and config.accelerator in ("auto", "cpu")
-        else "32-true"
-    )
+    on_cpu = config.accelerator == "cpu" or (config.accelerator == "auto" and not torch.backends.mps.is_available())
+    return "bf16-mixed" if on_cpu and torch.cpu.get_capabilities().get("avx512_bf16") else "32-true"
 
 
 def rate_at(step: int, steps: int, warmup_steps: int, peak: float) -> float:
@@ -126,14 +129,8 @@ class _Trainer:
     """The state of one training: network, optimizer, moving average, history and the best epoch so far."""
 
     def __init__(self, config: Config, arm: str, fold: int, dataset, parts, scratch: Path):
-        self.config, self.arm, self.seed, self.dataset, self.parts, self.scratch = (
-            config,
-            arm,
-            fold,
-            dataset,
-            parts,
-            scratch,
-        )
+        self.config, self.arm, self.seed = config, arm, fold
+        self.dataset, self.parts, self.scratch = dataset, parts, scratch
         self.num_classes = len(dataset.classes)
         self.truth = dataset.table["truth"].to_numpy(np.int64)
         torch.set_num_threads(config.threads)
@@ -205,6 +202,28 @@ class _Trainer:
     def probabilities(self, indices: np.ndarray) -> np.ndarray:
         """Class probabilities (N, K) of the photographs `indices`, from the whole photograph, in single precision."""
         return torch.cat([F.softmax(logits, dim=1) for logits in self._logits(indices)]).numpy().astype(np.float64)
+
+    def measures(self, indices: np.ndarray) -> pd.DataFrame:
+        """What `explain.measure` says of the network's Grad-CAM on the photographs `indices`."""
+        size, dataset = self.config.image_size, self.dataset
+        views = whole(to_float(dataset.images[indices]), size)  # (N, 3, S, S) in [0, 1]
+        masks = boxes = None
+        if dataset.masks is not None:
+            masks = whole(torch.from_numpy(dataset.masks[indices])[:, None].float(), size)[:, 0].numpy() > 0.5
+        if dataset.boxes is not None:
+            boxes = [dataset.boxes[index] for index in indices]
+        model = self._evaluated().eval()
+        return explain.measure(
+            model,
+            stage_layers(model),
+            normalise(views),
+            (views * 255).round().byte().permute(0, 2, 3, 1).numpy(),
+            self.truth[indices],
+            dataset.table["image"].to_numpy()[indices],
+            masks,
+            boxes,
+            seed=self.seed,
+        )
 
     def best_state(self) -> dict[str, torch.Tensor]:
         return {name: value.contiguous() for name, value in self.best["state"].items()}

@@ -116,7 +116,7 @@ def literal_global_version(model, images):
 
 @pytest.mark.parametrize("make", [resnet18, resnet50])
 def test_stage_equals_literal_global_version(make, images):
-    """The value handed on computes what the paper's global tensor computes, and the fused sum what the plain one does."""
+    """The value handed on computes what the paper's global tensor does, the fused sum what the plain one does."""
     model = make("stage").eval()
     with torch.no_grad():
         torch.testing.assert_close(model(images), literal_global_version(model, images), rtol=1e-5, atol=1e-5)

@@ -65,6 +65,7 @@ def test_run_folder(config, tmp_path):
         "config.yaml",
         "history.csv",
         "predictions.csv",
+        "measures.csv",
         "metrics.json",
         "environment.json",
     }

@@ -1,0 +1,63 @@
+# make reproduce   the environment, then every notebook of a profile and what it makes; see README.md
+#   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-or-zip   OUT=results/name
+#   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
+# make lab         JupyterLab          make notebooks  execute the committed notebooks anew, in place
+# make test        all tests           make bench      measure speed and memory
+# make clean       remove the environment and what tools left behind; never results
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+# Values reach the recipes through the environment, so that no quote or space in a path can break a command.
+export PROFILE DATA OUT SET
+export CALLER := $(PWD)
+
+.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench clean
+
+# exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
+reproduce: $(INSTALLED)
+	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.reproduce \
+		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it, or name one with" \
+		"make PYTHON=/path/to/python3.12"; exit 2; }
+	@echo "Installing the environment into $(VENV): some minutes and up to 6 GB, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -z "$(TORCH_INDEX)" || $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt \
+		--index-url "$(TORCH_INDEX)" torch torchvision
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+test: unit notebook-outputs workflow
+
+unit: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not trashnet and not workflow"
+
+# In a copy, so that the notebooks' results do not mix with one's own.
+notebook-outputs: $(INSTALLED)
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
+	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
+	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
+		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \
+		--nbval-kernel-startup-timeout 300 "$$copy/notebooks"
+
+workflow: $(INSTALLED)
+	$(BIN)/python -m pytest -m workflow
+
+notebooks: $(INSTALLED)
+	for notebook in notebooks/*.ipynb; do \
+		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+
+lab: $(INSTALLED)
+	$(BIN)/python -m jupyterlab
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,221 @@
+"""One folder per class, in a folder or read straight from a zip; nothing is ever unpacked."""
+
+import os
+import re
+import stat
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from paper_repro.files import ReproError
+
+ENTRY_LIMIT = 100_000
+FILE_LIMIT = 512 * 2**20  # bytes of one file
+TOTAL_LIMIT = 256 * 2**30  # bytes of all files
+RATIO_LIMIT = 200  # of a file above RATIO_FLOOR bytes; photographs hardly shrink at all
+RATIO_FLOOR = 2**20
+OTHER_TYPES = {b"Rar!": "RAR", b"7z\xbc\xaf": "7z", b"\x1f\x8b": "gzip", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG",
+               b"GIF8": "GIF", b"<": "a web page, maybe of a login"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a class. `stamp` changes when the content does: CRC in a zip, times in a folder."""
+
+    label: str
+    name: str
+    size: int
+    stamp: tuple
+    source: str
+
+    @property
+    def image(self) -> str:
+        return f"{self.label}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The classes, sorted, and their files, sorted; `read(entry)` gives an entry's bytes."""
+
+    classes: tuple[str, ...]
+    entries: list[Entry]
+    read: Callable[[Entry], bytes]
+
+
+@contextmanager
+def open_tree(path: Path) -> Iterator[Tree]:
+    """The class folders of a folder or zip, whatever single folders wrap them; hidden and system files do not count.
+
+    Raises:
+        ReproError: missing, hostile, damaged, without class folders, with an empty one or with one only.
+    """
+    if not path.exists():
+        raise ReproError(f"data: {path} does not exist: give a folder or zip with one folder per class, "
+                         "'synthetic' or 'trashnet'")
+    if path.is_dir():
+        files, folders = _list_folder(path)
+        yield _tree(path, files, folders, lambda entry: _read_file(Path(entry.source)))
+        return
+    with open_zip(path) as archive:
+        members = [member for member in archive.infolist() if not _is_junk(_parts(member.filename))]
+        files = {_parts(member.filename): (member.file_size, (member.CRC,), member.filename)
+                 for member in members if not member.is_dir()}
+        folders = {_parts(member.filename) for member in members if member.is_dir()}
+        yield _tree(path, files, folders, lambda entry: archive.read(entry.source))
+
+
+def _tree(path: Path, files: dict[tuple, tuple], folders: set[tuple], read: Callable) -> Tree:
+    """Takes off wrapping folders and checks the classes. `files`: parts of the name -> (size, stamp, source)."""
+    _refuse_awkward_names(path, {*files, *folders})
+    wrapper, beside = (), list(files)
+    while True:
+        files = {parts: details for parts, details in files.items() if len(parts) > 1}
+        tops = {parts[0] for parts in (*files, *folders)}
+        if len(tops) != 1 or min(map(len, files), default=0) < 3:
+            break
+        wrapper += tuple(tops)
+        files = {parts[1:]: details for parts, details in files.items()}
+        folders = {parts[1:] for parts in folders if len(parts) > 1}
+    if not files:
+        if beside and path.is_dir():
+            raise ReproError(f"data: the files of {path} lie in no class folder: give the folder above it, "
+                             f"{path.resolve().parent}, or make one folder per class")
+        raise ReproError(f"data: {path} holds no pictures in class folders: it needs one folder per class")
+    deeper = sorted(parts for parts in files if len(parts) > 2)
+    if deeper:
+        inner = path.joinpath(*wrapper, deeper[0][0])
+        remedy = f"give {inner}" if path.is_dir() else f"unpack it and give its folder '{inner.relative_to(path)}'"
+        if len(deeper) < len(files):
+            remedy = "move such files up into their class folder"
+        raise ReproError(f"data: '{'/'.join((*wrapper, *deeper[0]))}' of {path} lies deeper than CLASS/FILE: {remedy}")
+    for label in sorted(tops - {parts[0] for parts in files}):
+        raise ReproError(f"data: the class '{label}' of {path} is empty: add pictures or remove its folder")
+    if len(tops) < 2:
+        raise ReproError(f"data: {path} has only one class, '{tops.pop()}': give a folder of two or more class folders")
+    return Tree(tuple(sorted(tops)), [Entry(*parts, *files[parts]) for parts in sorted(files)], read)
+
+
+def _is_junk(parts: tuple) -> bool:
+    return any(part.startswith(".") or part.lower() in ("__macosx", "thumbs.db", "desktop.ini") for part in parts)
+
+
+def _refuse_awkward_names(path: Path, names: set[tuple]) -> None:
+    """Two names that some file systems take for one would fall together there; CSV and JSON need Unicode."""
+    seen = {}
+    for name in {"/".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise ReproError(f"data: the name {name!a} in {path} is no valid UTF-8: rename it")
+        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin != name:
+            first, second = sorted((name, twin))
+            raise ReproError(f"data: '{first}' and '{second}' in {path} are equal but for case: rename one")
+
+
+# ---- folder -----------------------------------------------------------------------------------------------------
+
+
+def _list_folder(root: Path) -> tuple[dict[tuple, tuple], set[tuple]]:
+    files, folders, seen, waiting = {}, set(), {}, [(root, ())]
+    while waiting:
+        folder, parts = waiting.pop()
+        try:
+            status = folder.stat()
+            listing = [item for item in os.scandir(folder) if not _is_junk((item.name,))]
+        except OSError as error:
+            raise ReproError(f"data: cannot read the folder {folder} ({error.strerror}): "
+                             "make it readable or remove it") from error
+        twin = seen.setdefault((status.st_dev, status.st_ino), folder)
+        if twin != folder:
+            raise ReproError(f"data: {twin} and {folder} are one folder by a link: remove the link")
+        for item in listing:
+            name = (*parts, item.name)
+            try:
+                status = item.stat()
+            except OSError as error:  # a link to nowhere, for example: reading it gives the reason
+                files[name] = 0, (error.errno,), item.path
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                folders.add(name)
+                waiting.append((Path(item.path), name))
+            else:  # the change time sees what a tool that sets the modification time back hides
+                files[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
+    return files, folders
+
+
+def _read_file(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        raise ValueError("it is a device or pipe, no file")
+    if status.st_size > FILE_LIMIT:
+        raise ValueError(f"{status.st_size:,} bytes are over the limit of {FILE_LIMIT:,}")
+    return path.read_bytes()
+
+
+# ---- zip --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip whose directory was checked; reading an entry gives at most the bytes that were checked, or an error.
+
+    Raises:
+        ReproError: no zip, a damaged one, or an entry that a well-meant archive does not have; names entry and reason.
+    """
+    def refuse(reason: str, remedy: str = "make or download it again, from a source you trust") -> ReproError:
+        return ReproError(f"data: {path} is refused: {reason}: {remedy}")
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if not start.startswith(b"PK"):
+            kind = next((kind for mark, kind in OTHER_TYPES.items() if start.startswith(mark)), "of another type")
+            raise refuse(f"it is no zip but {kind}", "give a zip, or a folder with one folder per class")
+        archive = zipfile.ZipFile(path)
+    except OSError as error:
+        raise ReproError(f"data: cannot read {path} ({error.strerror}): give a readable folder or zip") from error
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise refuse(f"it is cut short or damaged ({error})", "copy or download it again") from error
+    with archive:
+        members = archive.infolist()
+        if len(members) > ENTRY_LIMIT:
+            raise refuse(f"{len(members):,} entries are over the limit of {ENTRY_LIMIT:,}")
+        names = set()
+        for member in members:
+            reason = "its name stands twice" if member.filename in names else _reason_against(member)
+            if reason:
+                raise refuse(f"entry '{member.filename}': {reason}")
+            names.add(member.filename)
+        if sum(member.file_size for member in members) > TOTAL_LIMIT:
+            raise refuse(f"its files would unpack to more than {TOTAL_LIMIT:,} bytes")
+        if sum(member.compress_size for member in members) > path.stat().st_size:
+            raise refuse("its entries overlap (a bomb)")
+        yield archive
+
+
+def _parts(name: str) -> tuple:
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
+def _reason_against(member: zipfile.ZipInfo) -> str | None:
+    parts = _parts(member.filename)
+    mode = stat.S_IFMT(member.external_attr >> 16)
+    if ".." in parts:
+        return "its path leads upwards (..)"
+    if parts[:1] == ("/",) or parts[:1] == ("//",):
+        return "its path is absolute"
+    if re.match(r"[A-Za-z]:", member.filename):
+        return "its path starts with a drive letter"
+    if mode == stat.S_IFLNK:
+        return "it is a symbolic link"
+    if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "it is a device or pipe, no file"
+    if member.flag_bits & 0x1:
+        return "it is encrypted"
+    if member.file_size > FILE_LIMIT:
+        return f"{member.file_size:,} bytes unpacked are over the limit of {FILE_LIMIT:,}"
+    if member.file_size > max(RATIO_FLOOR, RATIO_LIMIT * member.compress_size):
+        return f"it unpacks to {member.file_size / max(member.compress_size, 1):,.0f} times its size (a bomb)"
+    return None

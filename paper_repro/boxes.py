@@ -1,0 +1,88 @@
+"""Bounding boxes in Pascal VOC's XML, from a zip that may come from a stranger."""
+
+import zipfile
+import zlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from defusedxml import ElementTree
+
+from paper_repro import sources
+from paper_repro.archives import open_zip
+from paper_repro.geometry import to_frame
+
+SPECK = 0.005  # share of the frame: TrashNet's smaller boxes mark stains on an object, its smallest object has 0.017
+SIZE_LIMIT = 2**20  # bytes of one annotation
+
+
+def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray], pd.DataFrame]:
+    """Boxes matched to the images by file name without its ending; the object's class in the file does not count.
+
+    Args:
+        source: "download" (TrashNet's) or the path of a zip of Pascal VOC files, in whatever folders.
+        table: a `Dataset`'s.
+
+    Returns:
+        Per row of `table` an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none; and
+        what was dropped: image, box (xmin, ymin, xmax, ymax; "" for all of the image), reason.
+
+    Raises:
+        ReproError: no such zip, or a hostile or damaged one.
+    """
+    path = sources.download(sources.BOXES) if str(source) == "download" else Path(source).expanduser()
+    boxes, dropped = [], []
+    stems = [PurePosixPath(image).stem for image in table["image"]]
+    namesakes = Counter(stems)
+    with open_zip(path) as archive:
+        files = {}
+        for member in archive.infolist():
+            if member.filename.lower().endswith(".xml"):
+                files.setdefault(PurePosixPath(member.filename).stem, []).append(member)
+        for row, stem in zip(table.itertuples(), stems, strict=True):
+            found = np.empty((0, 4))
+            try:
+                if stem not in files:
+                    raise ValueError("no annotation")
+                if len(files[stem]) > 1 or namesakes[stem] > 1:
+                    raise ValueError("several images or annotations have its name")
+                found = _read_voc(archive, files[stem][0], row.width, row.height)
+            except (ValueError, SyntaxError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+                dropped.append((row.image, "", str(error)))
+            reasons = [_reason_against(box, row.width, row.height) for box in found]
+            bad = [reason is not None for reason in reasons]
+            dropped += [(row.image, " ".join(f"{value:g}" for value in box), reason)
+                        for box, reason in zip(found, reasons, strict=True) if reason]
+            if sum(bad) * 2 > len(bad) and not all(bad):
+                dropped.append((row.image, "", "most of its boxes are unusable"))
+                found, bad = found[:0], []
+            boxes.append(to_frame(found[np.logical_not(bad)], row.width, row.height))
+    return boxes, pd.DataFrame(dropped, columns=["image", "box", "reason"])
+
+
+def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, height: int) -> np.ndarray:
+    """The boxes (k, 4) xmin, ymin, xmax, ymax of one annotation; k is at least 1."""
+    if member.file_size > SIZE_LIMIT:
+        raise ValueError("the annotation is too large")
+    root = ElementTree.fromstring(archive.read(member), forbid_dtd=True)
+    size = tuple(int(root.findtext(f"size/{name}", "0")) for name in ("width", "height"))
+    if size != (width, height):
+        raise ValueError(f"annotated at {size[0]}x{size[1]}, the photograph has {width}x{height}")
+    boxes = [[float(box.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
+             for box in root.iterfind("object/bndbox")]
+    if not boxes:
+        raise ValueError("no object is annotated")
+    return np.array(boxes)
+
+
+def _reason_against(box: np.ndarray, width: int, height: int) -> str | None:
+    """Coordinates are counted from 1 and included."""
+    xmin, ymin, xmax, ymax = box
+    if np.isnan(box).any() or box.min() < 0 or xmax > width or ymax > height:
+        return "reaches outside the frame or lacks a number"
+    if xmax <= xmin or ymax <= ymin:
+        return "has no area"
+    if (xmax - xmin) * (ymax - ymin) < SPECK * width * height:
+        return f"covers less than {SPECK:.1%} of the frame: a stain, not the object"
+    return None

@@ -1,0 +1,311 @@
+"""Is a heat map right? Measures of localisation, faithfulness and sanity; nothing here draws.
+
+Maps are raw cams (N, h, w), not negative. To meet pixels they are enlarged bilinearly (align_corners=False)
+to the image's S x S. Where values tie, as in the part of a cam that is zero, pixels are ranked in one fixed
+random order, so that a map that says nothing scores as chance and not as the order of memory.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import sobel
+from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from paper_repro.files import ReproError
+from paper_repro.gradcam import GradCAM, heatmap
+
+SMALLEST_GRID = 4  # cells a side; on a coarser grid no localisation is claimed
+LARGEST_BOX = 0.5  # share of the frame; a larger box holds most of almost any map
+ROUNDING = 1e-6  # a probability that grew by less did not grow
+ROAD_PERCENTILES = (80, 50, 20)  # the pixels above them go: 20, 50 and 80 %
+
+Predict = Callable[[Tensor], Tensor]  # inputs (N, 3, S, S) -> probabilities (N, K)
+
+
+def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, images: np.ndarray, truth, names,
+            masks=None, boxes=None, faithful: int = 24, steps: int = 8, batch_size: int = 50,
+            seed: int = 0) -> pd.DataFrame:
+    """Every measure of Grad-CAM and the trivial maps for the predicted class: a row per image, layer and map.
+
+    Args:
+        inputs, images: (N, 3, S, S) float as the model takes them, and the same as (N, S, S, 3) uint8.
+        truth, names: (N,) class indices and image names.
+        masks, boxes: (N, S, S) bool, and N arrays (k, 4) of fractions x0, y0, x1, y1 of the frame; k = 0 for
+            an image without a usable box.
+        faithful: faithfulness takes many passes; it is measured on this many images, evenly spaced and so the
+            same ones for every model.
+        steps: of the insertion and deletion curves.
+
+    Returns the columns image, truth, predicted, confidence, layer, grid ("8x8"), map, zero_map (no value
+    above zero); box_area, box_gain, mask_area, mask_gain (`energy`); mask_ap, mask_auc, mask_iou (`ranking`);
+    drop, increase (`confidence_change`); insertion_*, deletion_* (`perturbation`); road_* (`road`).
+    Localisation is NaN on grids below 4x4, and for boxes that cover half of the frame or more.
+    """
+    if model.training:
+        raise ReproError("the model is in training mode, where a prediction depends on its batch: "
+                         "call model.eval()")
+    device, size = next(model.parameters()).device, inputs.shape[-1]
+
+    @torch.no_grad()
+    def predict(batch):
+        return model(batch.to(device)).softmax(1).cpu()
+
+    def batched(function, *arrays):
+        return pd.concat([function(*(array[i:i + batch_size] for array in arrays))
+                          for i in range(0, len(arrays[0]), batch_size)], ignore_index=True)
+
+    confidence, predicted = torch.cat([predict(batch) for batch in inputs.split(batch_size)]).max(1)
+    described = pd.DataFrame({"image": np.asarray(names), "truth": np.asarray(truth), "predicted": predicted,
+                              "confidence": confidence})
+    few = np.unique(np.linspace(0, len(inputs) - 1, min(faithful, len(inputs))).round().astype(int))
+    faithfulness = (partial(confidence_change, predict), partial(perturbation, predict, steps=steps),
+                    partial(road, predict, seed=seed))
+    inside = None if boxes is None else np.stack([box_mask(box, size) for box in boxes])
+    tables = []
+    for layer, module in layers.items():
+        cams = _cams(model, module, inputs, predicted, batch_size)
+        grid = tuple(cams.shape[1:])
+        for name, maps in {"gradcam": cams, **trivial_maps(images, grid, seed)}.items():
+            parts = [described.assign(layer=layer, grid=f"{grid[0]}x{grid[1]}", map=name,
+                                      zero_map=_empty(maps))]
+            if boxes is not None:
+                found = batched(energy, maps, inside)
+                found["gain"] = found["gain"].where(found["area"] < LARGEST_BOX)
+                parts.append(found.add_prefix("box_"))
+            if masks is not None:
+                parts += [batched(f, maps, masks).add_prefix("mask_") for f in (energy, ranking)]
+            parts += [batched(f, maps[few], inputs[few], predicted[few]).set_index(few) for f in faithfulness]
+            tables.append(pd.concat(parts, axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> dict[str, Tensor]:
+    """Maps (N, h, w) that know nothing of the model, on the cam's own grid lest coarseness make a difference.
+
+    uniform; centre, a Gaussian whose standard deviation is a quarter of the frame; edges, the mean Sobel
+    magnitude of the grey image in each cell; random, independent uniform cells.
+    """
+    grey = images.astype(np.float32).mean(3)
+    edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
+    y, x = (((torch.arange(cells) + 0.5) / cells - 0.5) / 0.25 for cells in grid)
+    shape = (len(images), *grid)
+    return {"uniform": torch.ones(shape),
+            "centre": torch.exp(-(y[:, None] ** 2 + x ** 2) / 2).expand(shape),
+            "edges": F.adaptive_avg_pool2d(edges[:, None], grid)[:, 0],
+            "random": torch.from_numpy(np.random.default_rng(seed).random(shape, np.float32))}
+
+
+# ---- localisation: does the map lie on the object? -----------------------------------------------
+
+
+def box_mask(boxes: np.ndarray, size: int) -> np.ndarray:
+    """Pixels (size, size) bool whose centre lies in any of the boxes (k, 4), fractions x0, y0, x1, y1."""
+    at = (np.arange(size) + 0.5) / size
+    x0, y0, x1, y1 = np.asarray(boxes, float).reshape(-1, 4).T[:, :, None]
+    columns, rows = (x0 <= at) & (at <= x1), (y0 <= at) & (at <= y1)  # (k, size) each
+    return (rows[:, :, None] & columns[:, None, :]).any(0)
+
+
+def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
+    """area, the region's share of the frame, and gain: the share of the map's sum inside it minus area.
+
+    Maps (N, h, w), regions (N, S, S) bool. 0 is chance, 1 - area the best; an empty map counts as a uniform
+    one. The share is the energy-based pointing game (Wang et al. 2020, "Score-CAM"); area is subtracted
+    because a uniform map scores it. NaN on a grid below 4x4 and for a region without pixels.
+    """
+    area = regions.mean((1, 2))
+    enlarged = _enlarge(maps, regions.shape[-1]).double().numpy()
+    total = enlarged.sum((1, 2))
+    share = np.divide((enlarged * regions).sum((1, 2)), total, out=area.copy(), where=total > 0)
+    claimed = (area > 0) & (min(maps.shape[1:]) >= SMALLEST_GRID)
+    return pd.DataFrame({"area": area, "gain": np.where(claimed, share - area, np.nan)})
+
+
+def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
+    """How well a map ranks the object's pixels first, whatever its scale: ap, auc and iou.
+
+    Average precision and ROC-AUC of the pixels' values against the mask (N, S, S) bool, chance being the
+    mask's area and 0.5; intersection over union of the mask with as many top pixels as it has. NaN on a
+    grid below 4x4 and for a mask without pixels inside or outside.
+    """
+    found = np.full((len(maps), 3), np.nan)
+    if min(maps.shape[1:]) >= SMALLEST_GRID:
+        enlarged = _enlarge(maps, masks.shape[-1])
+        ranks = _ranks(enlarged).numpy()
+        rows = zip(enlarged.flatten(1).numpy(), ranks, masks, strict=True)
+        for i, (values, rank, mask) in enumerate(rows):
+            if 0 < mask.sum() < mask.size:
+                top = rank < mask.sum()
+                found[i] = (average_precision_score(mask.ravel(), values),
+                            roc_auc_score(mask.ravel(), values), (top & mask).sum() / (top | mask).sum())
+    return pd.DataFrame(found, columns=["ap", "auc", "iou"])
+
+
+# ---- faithfulness: does the prediction depend on what the map marks? -----------------------------
+
+
+def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
+    """drop and increase of the target class's probability when only what the map marks is left of the image.
+
+    Chattopadhyay et al. 2018, "Grad-CAM++", average drop and increase in confidence: with Y for the image and
+    O for the image times the map scaled to [0, 1], drop = max(0, Y - O) / Y and increase = O > Y, both to be
+    averaged. As in the `grad-cam` package, the normalised input is multiplied, so that what is not marked
+    turns into the mean colour; the paper multiplies the image, which turns it black. That package's own
+    DropInConfidence is not divided by Y.
+    """
+    full = _probability(predict, inputs, target)
+    left = _probability(predict, inputs * heatmap(maps, inputs.shape[-1])[:, None], target)
+    return pd.DataFrame({"drop": (full - left).clip(0) / full,
+                         "increase": (left > full + ROUNDING).astype(float)})
+
+
+def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, steps: int) -> pd.DataFrame:
+    """Areas under the insertion and deletion curves, in [0, 1], with a blurred and a mean baseline.
+
+    Petsiuk et al. 2018, "RISE": the target class's probability while pixels, the highest values of the map
+    first, pass from the image into the baseline (insertion, higher is better) or from the baseline into the
+    image (deletion, lower is better). In the paper insertion starts from a blurred image and deletion ends in
+    a constant; here each has both, because the ranking of methods depends on it: the image blurred with a
+    standard deviation of S / 16, and its mean colour. The paper moves single pixels; here the curve has
+    `steps` equal intervals, a trapezoid each.
+    """
+    size = inputs.shape[-1]
+    ranks = _ranks(_enlarge(maps, size))[:, None]
+    kernel = 2 * round(3 * size / 16) + 1
+    baselines = {"blur": gaussian_blur(inputs, kernel, size / 16),
+                 "mean": inputs.mean((2, 3), keepdim=True).expand_as(inputs)}
+    full, found = _probability(predict, inputs, target), {}
+    for name, baseline in baselines.items():
+        empty = _probability(predict, baseline, target)
+        insertion, deletion = [empty], [full]
+        for step in range(1, steps):
+            top = ranks < round(size * size * step / steps)
+            insertion.append(_probability(predict, torch.where(top, inputs, baseline), target))
+            deletion.append(_probability(predict, torch.where(top, baseline, inputs), target))
+        found[f"insertion_{name}"] = np.trapezoid([*insertion, full], dx=1 / steps, axis=0)
+        found[f"deletion_{name}"] = np.trapezoid([*deletion, empty], dx=1 / steps, axis=0)
+    return pd.DataFrame(found)
+
+
+def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
+    """road_most, road_least: the target class's probability after removing the most or least relevant pixels.
+
+    Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD):
+    removed pixels are imputed from their neighbours, lest the shape of the hole tell the class. Mean over
+    20, 50 and 80 % removed; low most and high least are good. Computed by the `grad-cam` package, which
+    departs from the paper: it imputes the normalised input, so that its noise of 0.01 is in units of the
+    normalisation; the paper reports the accuracy over a data set. Its threshold removes too much where
+    values tie (the zero half of a cam goes as a whole): it is given ranks here. Its noise is seeded here.
+    """
+    from pytorch_grad_cam.metrics.road import ROADLeastRelevantFirst, ROADMostRelevantFirst
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    ranks = _ranks(_enlarge(maps, inputs.shape[-1]))
+    relevance = 1 - ranks.numpy().astype(np.float32) / ranks[0].numel()  # distinct, the most relevant is 1
+    targets = [ClassifierOutputTarget(k) for k in target.tolist()]
+    found = {}
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        torch.manual_seed(seed)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the package's, about NumPy
+        metrics = {"road_most": ROADMostRelevantFirst, "road_least": ROADLeastRelevantFirst}
+        for name, metric in metrics.items():
+            left = [metric(percentile)(inputs, relevance, targets, predict, return_diff=False)
+                    for percentile in ROAD_PERCENTILES]
+            found[name] = np.mean(left, axis=0)
+    return pd.DataFrame(found)
+
+
+# ---- sanity: does the map depend on what the model has learnt? -----------------------------------
+
+
+def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+    """Cascading parameter randomisation (Adebayo et al. 2018, "Sanity Checks for Saliency Maps").
+
+    Yields (name, model) for each child with parameters, the last, which is the output, first: one copy of the
+    model, in which that child and all after it have the initial weights of their layers' `reset_parameters`
+    (and batch normalisation its initial statistics). Use it before the next one is drawn; the given model is
+    not touched.
+    """
+    model = copy.deepcopy(model)
+    children = [(name, child) for name, child in model.named_children() if [*child.parameters()]]
+    for i, (name, child) in enumerate(reversed(children)):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + i)
+            for module in child.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()
+                elif next(module.parameters(recurse=False), None) is not None:
+                    raise ReproError(f"{type(module).__name__} in {name} has parameters but no "
+                                     "reset_parameters(), so it cannot be randomised")
+        yield name, model
+
+
+def randomisation(model: nn.Module, layer: str, inputs: Tensor, batch_size: int = 50,
+                  seed: int = 0) -> pd.DataFrame:
+    """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after cascading randomisation.
+
+    Columns: randomised ("fc", then "layer4" for both, ...), position of the image, similarity
+    (`rank_similarity`, for the class that the trained model predicts) and zero_map. First come the rows
+    "another image": the similarity with the next image's map, which is what centre bias alone gives. A map
+    that stays above it does not show what the model has learnt.
+    """
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        target = torch.cat([model(batch.to(device)).argmax(1).cpu() for batch in inputs.split(batch_size)])
+    trained = _cams(model, model.get_submodule(layer), inputs, target, batch_size)
+    compared = {"another image": trained.roll(1, 0)}
+    for name, randomised in cascade(model, seed):
+        compared[name] = _cams(randomised, randomised.get_submodule(layer), inputs, target, batch_size)
+    tables = [pd.DataFrame({"randomised": name, "position": range(len(inputs)), "zero_map": _empty(maps),
+                            "similarity": rank_similarity(trained, maps)}) for name, maps in compared.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
+    """Spearman's rank correlation of each pair of maps (N, h, w), in [-1, 1]; NaN where one is constant."""
+    pairs = zip(a.flatten(1).numpy(), b.flatten(1).numpy(), strict=True)
+    return np.array([spearmanr(x, y).statistic if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan
+                     for x, y in pairs])
+
+
+def _cams(model, module, inputs, target, batch_size):
+    """Raw cams (N, h, w) of the target classes (N,), on the CPU."""
+    device = next(model.parameters()).device
+    with GradCAM(model, module) as gradcam, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty maps: every table has a column for them
+        return torch.cat([gradcam(batch.to(device), goal.to(device)).cpu() for batch, goal in
+                          zip(inputs.split(batch_size), target.split(batch_size), strict=True)])
+
+
+def _empty(maps):
+    """Which maps (N,) hold no value above zero."""
+    return (maps <= 0).flatten(1).all(1).numpy()
+
+
+def _enlarge(maps, size):
+    """Maps (N, h, w) at the image's resolution (N, size, size), not scaled."""
+    # In double precision, lest rounding rank the pixels of a constant part.
+    large = F.interpolate(maps[:, None].double(), (size, size), mode="bilinear", align_corners=False)
+    return large[:, 0].float()
+
+
+def _ranks(values):
+    """Rank of each pixel in its map (N, S, S), 0 for the highest; ties in a random order, always the same."""
+    flat = values.flatten(1)
+    shuffled = torch.randperm(flat.shape[1], generator=torch.Generator().manual_seed(0))
+    order = shuffled[flat[:, shuffled].argsort(dim=1, descending=True, stable=True)]
+    return order.argsort(dim=1).view_as(values)
+
+
+def _probability(predict, inputs, target):
+    """Probability (N,) of each input's target class."""
+    return predict(inputs).gather(1, target[:, None])[:, 0].double().numpy()

@@ -1,0 +1,44 @@
+"""What decides a run's numbers, as keys that can be compared without opening anything (and without importing torch)."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from paper_repro.config import Config
+from paper_repro.syntax import syntax_hash
+
+# What these modules do decides a run's numbers; comments and docstrings in them do not.
+DECISIVE = ("augment", "data", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train")
+# These keys of Config do not: which runs there are, and how fast one goes.
+_INCIDENTAL = {"arms", "folds", "workers", "threads", "data", "boxes", "learning_rates", "learning_rate"}
+
+
+def code_hash() -> str:
+    """sha256 over the decisive modules' syntax trees, without docstrings."""
+    return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in DECISIVE)
+
+
+def run_key(config: Config, arm: str, fold: int, data: str) -> str:
+    """Twelve digits that differ wherever the numbers of two runs may differ on one machine.
+
+    Args:
+        data: what identifies the data set: a `Dataset.fingerprint`, or for the workflow `data_stamp(config.data)`.
+    """
+    recipe = {key: value for key, value in config.model_dump().items() if key not in _INCIDENTAL}
+    recipe |= {"learning_rate": learning_rate(config, arm), "arm": arm, "fold": fold, "data": data, "code": code_hash()}
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def learning_rate(config: Config, arm: str) -> float:
+    """The arm's own rate where the profile gives one."""
+    return config.learning_rates.get(arm, config.learning_rate)
+
+
+def data_stamp(data: str) -> str:
+    """A quick mark that changes when a file or folder of data does: names, sizes and times, no content."""
+    path = Path(data)
+    if not path.exists():
+        return data
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    listing = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()

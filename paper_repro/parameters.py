@@ -1,0 +1,67 @@
+"""The parameters of a notebook: what its `parameters` cell declares and what may replace it."""
+
+import ast
+import difflib
+import json
+
+import nbformat
+
+from paper_repro.files import ReproError
+
+
+def parse_json(text: str, what: str) -> dict:
+    """A JSON object as a dict.
+
+    Raises:
+        ReproError: names `what`; also for NaN, infinities and a name that stands twice, which `json` lets pass.
+    """
+    def refuse(constant):
+        raise ValueError(f"{constant} is no number")
+
+    def unique(pairs):
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a name stands twice")
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        if not isinstance(value, dict):
+            raise ValueError("no braces around it")
+    except ValueError as error:
+        raise ReproError(f"{what}: {text} is no JSON object ({error}): write it like "
+                         """'{"epochs": 2, "folds": [0]}'""") from None
+    return value
+
+
+def declared(notebook: nbformat.NotebookNode) -> dict:
+    """Name and default of every assignment in the cell tagged `parameters`; {} when no cell has the tag.
+
+    Raises:
+        ReproError: the cell holds anything but lines of the form name = literal, so that papermill's values, which are
+            assigned in a cell after it, could come too late.
+    """
+    cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
+    defaults = {}
+    try:
+        for statement in ast.parse(cell.source if cell else "").body:
+            (target,) = statement.targets
+            defaults[target.id] = ast.literal_eval(statement.value)
+    except (SyntaxError, ValueError, AttributeError):
+        raise ReproError("the parameters cell may hold lines of the form name = literal only; "
+                         "derive other values in the next cell") from None
+    return defaults
+
+
+def check(given: dict, defaults: dict) -> None:
+    """Raises ReproError for the first parameter that is not declared, or is of another type than its default. A default
+    of None takes any type, a float also an int."""
+    for name, value in given.items():
+        if name not in defaults:
+            close = difflib.get_close_matches(name, defaults, 1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            raise ReproError(f"no parameter '{name}'{hint}; the parameters are: {', '.join(defaults) or 'none'}")
+        default = defaults[name]
+        accepted = (int, float) if type(default) is float else (type(default),)
+        if default is not None and type(value) not in accepted:
+            raise ReproError(f"parameter '{name}' is {value!r} ({type(value).__name__}), but must be "
+                             f"{type(default).__name__} as its default {default!r}")

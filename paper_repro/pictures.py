@@ -1,0 +1,59 @@
+"""From a picture file to an upright RGB image; the file may come from a stranger."""
+
+import contextlib
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from paper_repro.geometry import squash
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # all that Pillow may try; EPS would run a program
+PIXEL_LIMIT = 89_478_485  # Pillow warns from here on and refuses only twice as many
+
+
+def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode the bytes of one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height.
+
+    A JPEG is decoded at half, a quarter or an eighth where every side stays at least twice `size`.
+
+    Raises:
+        ValueError: not a picture, or one that cannot be used; the message is the reason.
+        Exception: damaged data, of whatever type Pillow and its decoders raise.
+    """
+    if not data:
+        raise ValueError("the file is empty")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        kind = "text, maybe a web page" if data.lstrip()[:1] in (b"<", b"{") else "no known type of picture"
+        raise ValueError(f"its content is {kind}") from None
+    width, height = image.size
+    if width * height > PIXEL_LIMIT:
+        raise ValueError(f"{width}x{height} pixels are over the limit of {PIXEL_LIMIT:,}")
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
+        raise ValueError(f"it holds {image.n_frames} pictures, animated or paged, instead of one")
+    image.draft(None, (2 * size, 2 * size))
+    upright = upright_rgb(image)
+    if upright.size != image.size:
+        width, height = height, width
+    return squash(upright, size), (width, height)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """The picture as RGB, turned as its EXIF orientation says; what is transparent becomes white, 16 bits become 8.
+
+    Raises:
+        ValueError: pixel values of which the range is not known.
+    """
+    image.load()
+    with contextlib.suppress(Exception):  # damaged EXIF raises errors of many types and does not spoil the pixels
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+        raise ValueError("its pixels are 32-bit numbers of unknown range: save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # Pillow's own conversion would cut at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")

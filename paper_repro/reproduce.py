@@ -1,0 +1,135 @@
+"""Run the workflow (`Snakefile`) for one profile: one at a time per output folder, and stopped as a whole.
+
+    python -m paper_repro.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- SNAKEMAKE OPTIONS]
+
+Snakemake alone leaves its lock behind when it is killed, and at SIGTERM waits for the notebooks that are running.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from paper_repro.config import load_profile
+from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.parameters import parse_json
+from paper_repro.processes import PARENT, follow_parent, hold_lock, on_stop
+
+GRACE = 20  # seconds between the request to stop and the kill
+
+
+def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> int:
+    """Runs what is missing or out of date in `out` and returns Snakemake's exit status.
+
+    Args:
+        overrides: keys of the configuration, in place of the profile's.
+        options: further options for Snakemake.
+
+    Raises:
+        ReproError: a value is impossible, `out` must not be written to or is in use; nothing was started.
+        SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
+    """
+    root = project_root()
+    config = load_profile(profile, **overrides)  # complains before anything starts
+    paths = {key: getattr(config, key) for key in ("data", "boxes", "weights")}
+    # Absolute, as the notebooks have other working directories.
+    overrides = overrides | {key: path for key, path in paths.items() if path and os.path.isabs(path)}
+    if profile.endswith((".yaml", ".yml")):
+        profile = str(Path(profile).resolve())
+    reference = root / "results" / "reference"
+    if out == reference or reference in out.parents:
+        raise ReproError(f"OUT: {out} is the committed reference run: choose another folder under results/")
+    with hold_lock(out / ".lock", str(out)) as lock:
+        # Whoever holds our lock is alone, so that a lock of Snakemake's is one that a killed run left.
+        shutil.rmtree(out / ".snakemake" / "locks", ignore_errors=True)
+        settings = out / ".settings.json"  # a file, as Snakemake's --config turns nested numbers into text
+        with atomic_write(settings) as path:
+            path.write_text(json.dumps({"profile": profile, "overrides": overrides}), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
+                   "--cores", str(_cores()), "--resources", "gpu=1", "--scheduler", "greedy",
+                   "--rerun-incomplete", "--rerun-triggers", "params", "input", "mtime", "--quiet", "all",
+                   "--configfile", str(settings), *options]
+        return _run(command, lock)
+
+
+def _run(command: list[str], lock: IO) -> int:
+    """Runs Snakemake in a session of its own, which is stopped as a whole. It inherits the lock, so that nobody else
+    starts while it lives."""
+    stopped: list[tuple[signal.Signals, float]] = []
+
+    def stop(number):
+        stopped.append((number, time.monotonic()))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+    process = subprocess.Popen(command, env=os.environ | {PARENT: str(os.getpid())}, start_new_session=True,
+                               pass_fds=[lock.fileno()])
+    with on_stop(stop):
+        while process.poll() is None:
+            time.sleep(0.2)
+            if stopped and time.monotonic() > stopped[0][1] + GRACE:
+                os.killpg(process.pid, signal.SIGKILL)
+    if stopped:
+        raise SystemExit(128 + stopped[0][0])
+    return process.returncode
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _from_caller(data: str | None) -> str | None:
+    """`make -C FOLDER` changes the working directory, but a path was written for the one it was called in."""
+    caller = os.environ.get("CALLER")
+    if data and caller and not Path(data).exists() and (Path(caller) / data).exists():
+        return str(Path(caller) / data)
+    return data
+
+
+def _summary(out: Path) -> str:
+    """Where the results lie."""
+    places = {"executed notebooks": ["*.ipynb", "*/fold*/*.ipynb"], "HTML pages": ["html/*.html"],
+              "figures": ["figures/*"], "tables": ["tables/*"]}
+    lines = [f"Everything is done. In {out}:"]
+    for name, patterns in places.items():
+        files = sorted(file.relative_to(out) for pattern in patterns for file in out.glob(pattern))
+        lines += [f"  {name} ({len(files)})", *(f"    {file}" for file in files)]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    follow_parent()
+    parser = argparse.ArgumentParser(prog="paper_repro.reproduce", description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
+    parser.add_argument("--data", help="synthetic, trashnet, or the path of a folder or zip; default: the profile's")
+    parser.add_argument("--out", help="default: results/PROFILE")
+    parser.add_argument("--set", help="JSON object: other keys of the profile", metavar="JSON")
+    parser.add_argument("options", nargs="*", help="for Snakemake, after --")
+    args = parser.parse_args()
+    profile = args.profile or "smoke"
+    try:
+        overrides = parse_json(args.set or "{}", "SET")
+        if args.data:
+            overrides["data"] = _from_caller(args.data)
+        out = project_root() / (args.out or Path("results") / Path(profile).stem)
+        status = reproduce(profile, overrides, out.resolve(), args.options)
+    except ReproError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if status:
+        print("error: not everything could be made; the first error above says why. What is finished is kept: "
+              "after mending it, call again to continue.", file=sys.stderr)
+        return status
+    print(_summary(out.resolve()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The published files, downloaded once and held to their sha256."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+import requests
+
+from paper_repro.files import ReproError, cache_dir
+from paper_repro.progress import progress
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    url: str
+    size: int
+    sha256: str
+
+
+TRASHNET = Source("https://huggingface.co/datasets/garythung/trashnet/resolve/"
+                  "94cd17ebfd6702bf62281d3c89f22ff649815b46/dataset-resized.zip", 42_834_870,
+                  "c060e8abfe5d6de0578ca15be1ed8ad0794a865d333c3473d53d1d9ad6e38b8c")
+BOXES = Source("https://raw.githubusercontent.com/garythung/trashnet/"
+               "2f44b19a7a0079599782f7abe44ec8e990397b51/annotations/cleaned_data_annotations.zip", 1_175_504,
+               "8fc6a04fc4772ca073416f25902f17a5ea5f4934251f2629484ed4b81bb42acf")
+
+
+def download(source: Source) -> Path:
+    """The file in the cache folder, fetched unless it lies there already; it appears whole and verified or not at all.
+
+    Raises:
+        ReproError: no connection, another file than the published one, or a redirect to plain http; it says where to
+            put the file by hand.
+    """
+    name = source.url.rpartition("/")[2]
+    folder = cache_dir("downloads")
+    files = pooch.create(folder, "", registry={name: f"sha256:{source.sha256}"}, urls={name: source.url},
+                         retry_if_failed=ATTEMPTS - 1)
+    try:
+        return Path(files.fetch(name, downloader=lambda url, output, _: _transfer(url, output, source.size)))
+    except (requests.RequestException, ValueError, OSError) as error:
+        raise ReproError(f"could not download {source.url} ({error}): try again, or put the file by hand into {folder} "
+                         f"as {name} ({source.size:,} bytes, sha256 {source.sha256})") from error
+
+
+def _transfer(url: str, output: str, size: int) -> None:
+    """Writes what `url` gives to the temporary file `output`, at most `size` bytes of it."""
+    options = {"headers": {"Accept-Encoding": "identity"}, "hooks": {"response": _refuse_plain_http}}
+    with requests.get(url, stream=True, timeout=30, **options) as response:
+        response.raise_for_status()
+        length = int(response.headers.get("content-length", size))
+        if length != size:
+            raise ValueError(f"it would be {length:,} bytes instead of {size:,}: maybe a login page or a proxy's error")
+        with open(output, "wb") as file, progress(size, f"downloading {Path(url).name}", "B") as bar:
+            for chunk in response.iter_content(2**16):
+                file.write(chunk)
+                bar.update(len(chunk))
+                if file.tell() > size:
+                    raise ValueError(f"more than {size:,} bytes came")
+
+
+def _refuse_plain_http(response: requests.Response, *_args, **_kwargs) -> None:
+    target = response.headers.get("location", "")
+    if response.is_redirect and target.lower().startswith("http:"):
+        raise requests.exceptions.InvalidSchema(f"redirected to plain http, {target}")

@@ -1,0 +1,185 @@
+"""Near-duplicate groups, and stratified folds in which a group stays together."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.fft import dctn
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold
+
+from paper_repro.files import ReproError
+
+SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README.md
+TABLES, BITS = 16, 20
+BUCKET = 64  # bounds the comparisons where thousands of images are alike; the components still join them
+COMMITTED = Path(__file__).resolve().parents[1] / "data" / "splits"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the table, sorted; excluded images are in none of the parts."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+# ---- near-duplicates --------------------------------------------------------------------------------------------
+
+
+def near_duplicate_groups(images: np.ndarray) -> np.ndarray:
+    """Group number per image (N,): near-identical photographs share one, mirrored or upside down too.
+
+    Args:
+        images: (N, S, S, 3) uint8, whole photographs squashed to squares; S hardly matters.
+    """
+    return groups_from_pairs(near_duplicate_pairs(images), len(images))
+
+
+def groups_from_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Connected components of the pairs (P, 2) as group numbers (count,)."""
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(links, directed=False)[1].astype(np.int64)
+
+
+def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
+    """Pairs of row numbers (P, 2) whose descriptors' cosine is at least SIMILARITY, in time linear in N.
+
+    Only images that fall together in one of TABLES hash tables, keyed by the signs of BITS random projections
+    (Charikar, STOC 2002, section 3), are compared. As a table holds four views of each image, that finds 98 % of the
+    pairs at SIMILARITY and practically all above 0.95.
+    """
+    frequencies, features = _descriptors(images)
+    count, width = features.shape
+    flips = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
+    signs = (-1.0) ** (flips @ frequencies)  # (4, width): a mirrored image has coefficients of changed sign
+    rng = np.random.default_rng(0)
+    candidates = [np.empty(0, np.int64)]  # (first image * N + second image) * 4 + how one is mirrored to the other
+    for _ in range(TABLES):
+        planes = rng.standard_normal((width, BITS)) * signs[:, :, None]  # (4, width, BITS)
+        keys = np.concatenate((features @ planes.astype(np.float32) > 0) @ (1 << np.arange(BITS)))  # (4 * N,)
+        order = np.argsort(keys, kind="stable")
+        start = np.arange(len(order))
+        for shift in range(1, BUCKET):
+            start = start[start + shift < len(order)]
+            start = start[keys[order[start]] == keys[order[start + shift]]]
+            flip, image = np.divmod(np.stack([order[start], order[start + shift]]), count)
+            first, second = np.sort(image, axis=0)
+            codes = (first * count + second) * 4 + (flip[0] ^ flip[1])
+            candidates.append(codes[first != second])
+    codes = np.sort(np.concatenate(candidates))
+    pairs, flip = np.divmod(codes[np.diff(codes, prepend=-1) > 0], 4)
+    first, second = np.divmod(pairs, count)
+    alike = [np.einsum("ij,ij,ij->i", features[first[at]], features[second[at]], signs[flip[at]]) >= SIMILARITY
+             for at in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)]
+    return np.unique(np.stack([first, second], axis=1)[np.concatenate(alike)], axis=0)
+
+
+def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors (N, D) of a photograph's middle frequencies, and the frequencies (2, D): rows, columns.
+
+    Two-dimensional cosine transforms of brightness and of two colour differences at 32 px, weighted by frequency as
+    spectra fall with it. Below frequency 2 lies the light's gradient, which all photographs of one session share;
+    from 8 on lies what a shifted crop changes.
+    """
+    rows, columns = np.mgrid[:8, :8]
+    radius = np.hypot(rows, columns)
+    kept = (radius >= 2) & (radius < 8)
+    features = np.empty((len(images), 3 * kept.sum()), np.float32)
+    for start in range(0, len(images), 1000):
+        chunk = images[start:start + 1000]
+        small = np.stack([Image.fromarray(image).resize((32, 32), Image.Resampling.BOX) for image in chunk])
+        red, green, blue = small.transpose(3, 0, 1, 2).astype(np.float32)  # (N, 32, 32) each
+        brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+        planes = np.stack([brightness, blue - brightness, red - brightness], axis=1)
+        spectrum = dctn(planes, axes=(2, 3), norm="ortho")[:, :, :8, :8] * radius
+        features[start:start + 1000] = spectrum[:, :, kept].reshape(len(chunk), -1)
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    features = np.where(norms > 1e-3, features, 1) / np.where(norms > 1e-3, norms, np.sqrt(features.shape[1]))
+    return np.tile(np.stack([rows[kept], columns[kept]]), 3), features  # plain areas are alike
+
+
+# ---- folds ------------------------------------------------------------------------------------------------------
+
+
+def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
+    """Stratified folds, one row per row of `table` (columns image, label, group, excluded).
+
+    Args:
+        grouped: keep a group in one fold; False gives the usual random split, for comparison.
+
+    Returns:
+        image, group, fold, validation_for (the image is in the validation part when that fold is the test fold; -1:
+        never), excluded. Half of fold k + 1 is the validation part of fold k.
+
+    Raises:
+        ReproError: a class with fewer independent photographs than folds; names it and the remedy.
+    """
+    table = table.reset_index(drop=True)
+    folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))
+    groups = table["group"].to_numpy() if grouped else np.arange(len(table))
+    counted = table.assign(group=groups)[~folds["excluded"]].groupby("label")["group"].nunique()
+    for label, count in counted.reindex(table["label"].unique(), fill_value=0).items():
+        if count < num_folds:
+            raise ReproError(f"data: the class '{label}' has {count} independent photographs for {num_folds} folds: "
+                             "add photographs, set num_folds lower or remove the class")
+    labels = table["label"].to_numpy()
+    folds["fold"] = _partition(labels, groups, num_folds, seed)
+    for fold in range(num_folds):
+        part = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
+        half = part[_partition(labels[part], groups[part], 2, seed) == 0]
+        folds.loc[half, "validation_for"] = fold
+    for fold in range(num_folds):
+        for name, rows in vars(split(folds, fold)).items():
+            missing = set(labels) - set(labels[rows])
+            if missing and name != "validation":
+                raise ReproError(f"data: the {name} part of fold {fold} has none of the class '{min(missing)}', whose "
+                                 "photographs are few or near-duplicates: add some or set num_folds lower")
+    return folds
+
+
+def _partition(labels: np.ndarray, groups: np.ndarray, parts: int, seed: int) -> np.ndarray:
+    """Number of the part (N,) per image, classes in like shares, a group in one part."""
+    number = np.empty(len(labels), np.int64)
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # half of a fold may hold one of a class
+        for part, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
+            number[rows] = part
+    return number
+
+
+def committed_folds(name: str) -> pd.DataFrame:
+    """The folds of `data/splits/NAME.csv`, made with seed 0."""
+    path = COMMITTED / f"{name}.csv"
+    try:
+        return pd.read_csv(path, keep_default_na=False)
+    except OSError as error:
+        raise ReproError(f"cannot read {path} ({error.strerror}): restore it with git checkout") from error
+
+
+def load_folds(dataset, num_folds: int, seed: int) -> pd.DataFrame:
+    """Folds of a `Dataset`, row by row as its table: TrashNet's committed ones where they apply, else computed."""
+    if dataset.name == "trashnet" and seed == 0:
+        folds = committed_folds("trashnet")
+        if folds["fold"].nunique() == num_folds:
+            return folds.set_index("image").loc[dataset.table["image"]].reset_index()
+    return make_folds(dataset.table, num_folds, seed)
+
+
+def split(folds: pd.DataFrame, fold: int) -> Split:
+    """The parts when `fold` is the test fold.
+
+    Raises:
+        ReproError: there is no such fold.
+    """
+    if fold not in folds["fold"].to_numpy():
+        raise ReproError(f"folds: there is no fold {fold}: the folds are 0 to {folds['fold'].max()}")
+    kept = ~folds["excluded"].to_numpy()
+    test, validation = folds["fold"].to_numpy() == fold, folds["validation_for"].to_numpy() == fold
+    return Split(*(np.flatnonzero(kept & part) for part in (~test & ~validation, validation, test)))

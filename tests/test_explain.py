@@ -1,0 +1,214 @@
+"""Measures of heat maps: against the libraries that have them, and on maps whose score is known."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import nn
+
+from paper_repro import explain, synthetic
+from paper_repro.files import ReproError
+from paper_repro.model import resnet18
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """An untrained network with a fine and a coarse layer; four pictures as input and as pixels."""
+    torch.manual_seed(0)
+    model = nn.Sequential(OrderedDict(
+        stem=nn.Conv2d(3, 8, 5, stride=4, padding=2), relu=nn.ReLU(), mix=nn.Conv2d(8, 8, 1),
+        norm=nn.BatchNorm2d(8), coarse=nn.AdaptiveAvgPool2d(2), flat=nn.Flatten(),
+        head=nn.Linear(32, 6))).eval()
+    images, masks, truth = synthetic.make(4, SIZE, seed=0)
+    inputs = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.45) / 0.225
+    return model, inputs, images, masks, truth
+
+
+@torch.no_grad()
+def window(inputs):
+    """A predictor that looks left: the probability of class 0 is the mean brightness of the left half."""
+    p = inputs[..., : SIZE // 2].mean((1, 2, 3)).clip(0, 1)
+    return torch.stack([p, 1 - p], 1)
+
+
+def half_map(left=True):
+    """A map (1, 8, 8) that marks one half of the frame."""
+    cam = torch.zeros(1, 8, 8)
+    cam[:, :, :4] = 1
+    return cam if left else cam.flip(2)
+
+
+def test_box_mask_follows_pixel_centres():
+    """A box of fractions covers the pixels whose centre it holds; boxes unite, and none covers nothing."""
+    mask = explain.box_mask(np.array([[0, 0.5, 0.25, 1], [0.75, 0, 1, 0.25]]), 4)
+    assert mask.astype(int).tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
+    assert not explain.box_mask(np.empty((0, 4)), 4).any()
+
+
+def test_energy_of_known_maps():
+    """Uniform and empty maps score 0, a map on the region nearly 1 - area, a map off it nearly -area."""
+    region = np.zeros((1, SIZE, SIZE), bool)
+    region[:, :, : SIZE // 2] = True
+    gains = [explain.energy(cam, region)["gain"][0] for cam in
+             (torch.ones(1, 8, 8), torch.zeros(1, 8, 8), half_map(), half_map(left=False))]
+    assert gains[:2] == pytest.approx([0, 0], abs=1e-6)
+    assert gains[2] == pytest.approx(0.5, abs=0.05) and gains[3] == pytest.approx(-0.5, abs=0.05)
+
+
+def test_ranking_agrees_with_sklearn_and_is_chance_for_ties():
+    """AP and AUC are those of the enlarged map; a map without contrast scores chance, also in IoU."""
+    rng = np.random.default_rng(0)
+    _, masks, _ = synthetic.make(2, SIZE, seed=1)
+    cams = torch.from_numpy(rng.random((2, 8, 8), np.float32))
+    found = explain.ranking(cams, masks)
+    large = torch.nn.functional.interpolate(cams[:, None], SIZE, mode="bilinear").flatten(1).numpy()
+    assert found["ap"][1] == pytest.approx(average_precision_score(masks[1].ravel(), large[1]))
+    assert found["auc"][1] == pytest.approx(roc_auc_score(masks[1].ravel(), large[1]))
+
+    chance = explain.ranking(torch.zeros(2, 8, 8), masks)
+    area = masks.mean((1, 2))
+    assert chance["auc"].tolist() == [0.5, 0.5] and chance["ap"].to_numpy() == pytest.approx(area)
+    assert chance["iou"].to_numpy() == pytest.approx(area / (2 - area), abs=0.05)
+    assert explain.ranking(torch.ones(1, 4, 4), np.ones((1, SIZE, SIZE), bool)).isna().all(axis=None)
+
+
+def test_no_localisation_on_coarse_grids():
+    """Below 4x4 the localisation columns are empty, the areas are not."""
+    mask = np.zeros((1, SIZE, SIZE), bool)
+    mask[:, :10] = True
+    found = explain.energy(torch.rand(1, 2, 2), mask).join(explain.ranking(torch.rand(1, 2, 2), mask))
+    assert found["area"].notna().all() and found.drop(columns="area").isna().all(axis=None)
+
+
+def test_trivial_maps_know_their_grid(scene):
+    """Each trivial map has the cam's grid; edges follow the picture, random ones the seed alone."""
+    images = scene[2]
+    maps = explain.trivial_maps(images, (4, 6), seed=3)
+    assert {name: tuple(m.shape) for name, m in maps.items()} == dict.fromkeys(
+        ["uniform", "centre", "edges", "random"], (4, 4, 6))
+    step = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    step[:, :, SIZE // 2:] = 255
+    edges = explain.trivial_maps(step, (4, 8), seed=3)["edges"][0]
+    assert (edges[:, 3:5] > 0).all() and (edges[:, [0, 1, 2, 5, 6, 7]] == 0).all()
+    assert torch.equal(maps["random"], explain.trivial_maps(images[::-1], (4, 6), seed=3)["random"])
+    assert maps["centre"][0, 1, 2] > maps["centre"][0, 0, 0]
+
+
+def test_perturbation_tells_right_from_wrong():
+    """For a predictor that looks left, the left map wins at insertion and deletion, and areas are exact."""
+    inputs, target = torch.ones(1, 3, SIZE, SIZE), torch.tensor([0])
+    inputs[..., SIZE // 2:] = 0
+    right, wrong = (explain.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0]
+                    for left in (True, False))
+    for baseline in ("blur", "mean"):
+        assert right[f"insertion_{baseline}"] > wrong[f"insertion_{baseline}"]
+        assert right[f"deletion_{baseline}"] < wrong[f"deletion_{baseline}"]
+    # Mean baseline: brightness 1/2; it grows to 1 over the first half of the pixels, and stays.
+    assert right["insertion_mean"] == pytest.approx(0.5 * 0.75 + 0.5 * 1, abs=0.02)
+    assert wrong["insertion_mean"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.75, abs=0.02)
+
+
+def test_confidence_change_agrees_with_the_package(scene):
+    """Our drop is the grad-cam package's divided by the confidence, as the paper that defines it has it."""
+    from pytorch_grad_cam.metrics.cam_mult_image import DropInConfidence, IncreaseInConfidence
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    from paper_repro.gradcam import heatmap
+
+    model, inputs, *_ = scene
+    cams, target = torch.rand(4, 8, 8), torch.tensor([0, 1, 2, 3])
+
+    @torch.no_grad()
+    def predict(batch):
+        return model(batch).softmax(1)
+
+    found = explain.confidence_change(predict, cams, inputs, target)
+    targets = [ClassifierOutputTarget(k) for k in target.tolist()]
+    arguments = inputs, heatmap(cams, SIZE).numpy(), targets, predict
+    confidence = predict(inputs).gather(1, target[:, None])[:, 0].numpy()
+    assert (found["drop"] * confidence).to_numpy() == pytest.approx(DropInConfidence()(*arguments), abs=1e-6)
+    assert found["increase"].to_numpy() == pytest.approx(IncreaseInConfidence()(*arguments))
+
+
+def test_road_removes_the_stated_share_despite_ties():
+    """An empty map loses 20, 50 and 80 % of the pixels like any other; a right map beats a wrong one."""
+    torch.manual_seed(0)
+    inputs, target = torch.rand(1, 3, SIZE, SIZE), torch.tensor([0])
+    removed = []
+
+    def predict(batch):
+        removed.append(((batch - inputs).abs() > 0).any(1).float().mean().item())
+        return torch.tensor([[0.5, 0.5]])
+
+    explain.road(predict, torch.zeros(1, 8, 8), inputs, target)
+    assert removed == pytest.approx([0.2, 0.5, 0.8] * 2, abs=0.01)
+
+    inputs[..., : SIZE // 2] += 1  # bright on the left; imputed from the dark right once it is removed
+    right, wrong = (explain.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0]
+                    for left in (True, False))
+    assert right["road_most"] < wrong["road_most"] and right["road_least"] > wrong["road_least"]
+    again = explain.road(lambda x: window(x / 2), half_map(), inputs, target).iloc[0]
+    assert again.equals(right)
+
+
+def test_measure_gives_one_row_per_image_layer_and_map(scene):
+    """The table is complete, independent of the batch size, and empty only where nothing is claimed."""
+    model, inputs, images, masks, truth = scene
+    boxes = [np.array([[0, 0, 0.5, 0.5]])] * 3 + [np.array([[0, 0, 1, 0.9]])]
+    names = pd.Series([f"a/{i}" for i in range(4)], index=[7, 3, 5, 1])  # as a part of a table comes
+    layers = {"mix": model.mix, "coarse": model.coarse}
+
+    def table(batch_size):
+        return explain.measure(model, layers, inputs, images, truth, names, masks, boxes, faithful=2,
+                               steps=3, batch_size=batch_size)
+
+    found = table(4)
+    assert len(found) == 4 * 2 * 5 and not found.duplicated(["image", "layer", "map"]).any()
+    assert found["grid"].unique().tolist() == ["8x8", "2x2"]
+    fine = found[found["grid"] == "8x8"]
+    assert fine.loc[fine["image"] != "a/3", "box_gain"].notna().all()
+    assert fine.loc[fine["image"] == "a/3", "box_gain"].isna().all()
+    assert found.loc[found["grid"] == "2x2", ["box_gain", "mask_gain", "mask_ap"]].isna().all(axis=None)
+    tested = found["insertion_blur"].notna()
+    assert set(found.loc[tested, "image"]) == {"a/0", "a/3"} and (tested == found["road_most"].notna()).all()
+    uniform = found[found["map"] == "uniform"]
+    assert uniform["drop"].dropna().to_numpy() == pytest.approx(0, abs=1e-5)
+    # The noise of ROAD is drawn batch by batch.
+    columns = [name for name in found if not name.startswith("road")]
+    pd.testing.assert_frame_equal(found[columns], table(3)[columns], rtol=1e-3, atol=1e-5)
+    with pytest.raises(ReproError, match="eval"):
+        explain.measure(model.train(), layers, inputs, images, truth, names)
+    model.eval()
+
+
+def test_cascade_randomises_from_the_top_and_leaves_the_model():
+    """Each step changes its own child and keeps those below; the given model and the random state stay."""
+    model = resnet18(attention="stage", gate_init="identity", num_classes=6)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state, seen = torch.get_rng_state(), []
+    for name, copy in explain.cascade(model):
+        seen.append(name)
+        changed = {key.split(".")[0] for key, value in copy.state_dict().items()
+                   if key.endswith("weight") and value.std() > 0 and not torch.equal(value, before[key])}
+        assert changed == {child for child in seen if child != "bn1"}
+    assert seen == ["fc", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_randomisation_compares_with_the_trained_map(scene):
+    """Every step has a row per image, an empty map has no similarity, and scaling does not change it."""
+    model, inputs, *_ = scene
+    found = explain.randomisation(model, "mix", inputs, batch_size=3)
+    steps = ["another image", "head", "norm", "mix", "stem"]
+    assert found["randomised"].tolist() == np.repeat(steps, 4).tolist()
+    assert found["similarity"].dropna().abs().max() <= 1
+    assert (found["zero_map"] <= found["similarity"].isna()).all()
+    cams = torch.rand(2, 8, 8)
+    assert explain.rank_similarity(cams, cams * 3) == pytest.approx([1, 1])
+    assert np.isnan(explain.rank_similarity(cams, torch.zeros(2, 8, 8))).all()

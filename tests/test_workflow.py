@@ -1,0 +1,246 @@
+"""The workflow: what runs again and what does not, and that no ending leaves anything wrong behind."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+ROOT = Path(__file__).resolve().parents[1]
+ARMS = ["none", "stage"]
+PARAMETERS = 'profile = "smoke"\ndata = None\nout = "results/smoke"\noverrides = {}\n'
+# As paper_repro.runs.complete, without its import of torch.
+COMPLETE = ("import json, os, pathlib\n_ = pathlib.Path(os.environ['PAPER_REPRO_RECORD'])"
+            ".write_text(json.dumps({'folder': str(folder)}))")
+TRAINING = """\
+import os, pathlib, time
+folder = pathlib.Path(out) / arm / f"fold{fold}"
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "kernel").write_text(str(os.getpid()))  # a comment
+if arm == os.environ.get("SLOW_ARM"):
+    time.sleep(600)
+(folder / "metrics.json").write_text(f"{overrides}")"""
+
+
+@pytest.fixture
+def project(tmp_path, write_notebook):
+    """A project with the real Snakefile and profiles, and notebooks that take no time."""
+    folder = tmp_path / "a project (ü)"
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "pyproject.toml").touch()
+    notebooks = folder / "notebooks"
+    shared = "import pathlib\nfolder = pathlib.Path(out)"
+    write_notebook(notebooks / "01_data_exploration.ipynb", PARAMETERS, shared, COMPLETE)
+    for name in ("02_baseline", "03_stage_se_training"):
+        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0', TRAINING, COMPLETE)
+    for name in ("04_confusion_matrices", "05_heatmap_gallery"):
+        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []", shared, COMPLETE)
+    return folder
+
+
+def command(*options, **overrides):
+    overrides = {"arms": ARMS, "folds": [0], "threads": 1} | overrides
+    return [sys.executable, "-m", "paper_repro.reproduce", "--set", json.dumps(overrides), *options]
+
+
+def reproduce(project, *options, **overrides):
+    """Runs the workflow to its end; returns the names of the executed notebooks, with the arm for trainings."""
+    result = subprocess.run(command(*options, **overrides), cwd=project, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Everything is done" in result.stdout
+    executed = re.findall(r"executing (\d\d)_\w+\.ipynb -> (?:(\w+)/)?", result.stdout)
+    return sorted(f"{number} {arm}".strip() for number, arm in executed)
+
+
+def start(project, slow_arm="", **overrides):
+    """The workflow as a running process whose training of `slow_arm` does not come to its end."""
+    return subprocess.Popen(command(**overrides), cwd=project, env=os.environ | {"SLOW_ARM": slow_arm},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear in {seconds} s"
+        time.sleep(0.05)
+    return path
+
+
+def assert_ends(process_id, seconds=5):
+    deadline = time.monotonic() + seconds
+    while Path("/proc", process_id).exists():
+        assert time.monotonic() < deadline, f"process {process_id} still there after {seconds} s"
+        time.sleep(0.05)
+
+
+def children(process_id):
+    """Ids of a process's children and theirs, parents first."""
+    found = []
+    for task in Path("/proc", str(process_id), "task").glob("*/children"):
+        for child in task.read_text().split():
+            found += [child, *children(child)]
+    return found
+
+
+def edit(notebook, old, new):
+    node = nbformat.read(notebook, as_version=4)
+    for cell in node.cells:
+        cell.source = cell.source.replace(old, new)
+    node.cells.append(nbformat.v4.new_markdown_cell("More prose."))
+    nbformat.write(node, notebook)
+
+
+def test_runs_what_is_out_of_date_and_no_more(project):
+    """A second call does nothing; a changed parameter or cell runs what depends on it; comments and prose run nothing;
+    a run that is deleted or made anew by hand is made again."""
+    everything = ["01", "02 none", "03 stage", "04", "05"]
+    assert reproduce(project) == everything
+    results = project / "results" / "smoke"
+    assert {path.name for path in (results / "html").iterdir()} == {
+        "01_data_exploration.html", "02_baseline-none-fold0.html", "03_stage_se_training-stage-fold0.html",
+        "04_confusion_matrices.html", "05_heatmap_gallery.html"}
+    edit(project / "notebooks" / "03_stage_se_training.ipynb", "# a comment", "# another")
+    assert reproduce(project) == []
+    assert reproduce(project, epochs=3) == ["02 none", "03 stage", "04", "05"]
+    assert json.loads((results / "stage" / "fold0" / "metrics.json").read_text().replace("'", '"'))["epochs"] == 3
+    only_stage = {"epochs": 3, "learning_rates": {"stage": 0.01}}
+    assert reproduce(project, **only_stage) == ["03 stage", "04", "05"]
+    edit(project / "notebooks" / "05_heatmap_gallery.ipynb", "folder =", "place = folder =")
+    assert reproduce(project, **only_stage) == ["05"]
+    (results / "none" / "fold0" / "done").write_text("made anew in JupyterLab")
+    (results / "01_data_exploration.ipynb").unlink()
+    assert reproduce(project, **only_stage) == ["01", "02 none", "04", "05"]
+    assert reproduce(project, arms=["none"], **only_stage) == ["04", "05"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_by_a_signal(project, number):
+    """The whole run stops at a signal, leaves no kernel, and continues where it was; what was finished stays so."""
+    results = project / "results" / "smoke"
+    process = start(project, slow_arm="stage")
+    kernel = wait_for(results / "stage" / "fold0" / "kernel")
+    wait_for(results / ".done" / "none-fold0")
+    process.send_signal(number)
+    output, _ = process.communicate()
+    assert process.returncode == 128 + number, output
+    assert_ends(kernel.read_text())
+    assert not (results / "stage" / "fold0" / "done").exists()
+    assert list((results / "stage" / "fold0" / "logs").glob("*.ipynb"))
+    assert reproduce(project) == ["03 stage", "04", "05"]
+
+
+@pytest.mark.parametrize("victim", ["paper_repro.reproduce", "snakemake", "paper_repro.execute"])
+def test_killed(project, victim):
+    """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
+    results = project / "results" / "smoke"
+    process = start(project, slow_arm="stage")
+    kernel = wait_for(results / "stage" / "fold0" / "kernel").read_text()
+    wait_for(results / ".done" / "none-fold0")
+    family = [str(process.pid), *children(process.pid)]
+    killed = [p for p in family if victim in Path("/proc", p, "cmdline").read_text().split("\0")[2]]
+    os.kill(int(killed[-1]), signal.SIGKILL)
+    process.communicate()
+    assert process.returncode != 0
+    assert_ends(kernel)
+    for member in family:
+        assert_ends(member)
+    assert reproduce(project) == ["03 stage", "04", "05"]
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("PAPER_REPRO_KILLS", "2"))))
+def test_killed_at_a_random_moment(project, seed):
+    """Killed at any moment, a run is either finished and not redone, or not counted. PAPER_REPRO_KILLS: how many."""
+    results = project / "results" / "smoke"
+    process = start(project)
+    time.sleep(random.Random(seed).uniform(1, 20))
+    finished = {mark.name: mark.read_bytes() for mark in (results / ".done").glob("*")}
+    process.kill()
+    process.communicate()
+    for _ in range(100):  # the processes it started follow it
+        again = subprocess.run(command(), cwd=project, capture_output=True, text=True)
+        if "another process is working on" not in again.stderr:
+            break
+        time.sleep(0.1)
+    assert again.returncode == 0, again.stdout + again.stderr
+    for arm in ARMS:
+        run = results / arm / "fold0"
+        assert (run / "done").read_bytes() == (results / ".done" / f"{arm}-fold0").read_bytes()
+        if f"{arm}-fold0" in finished:
+            assert (run / "done").read_bytes() == finished[f"{arm}-fold0"]
+
+
+def test_two_at_once(project):
+    """A second call into the same folder is refused with one clear line, and the first one is not disturbed."""
+    first = start(project)
+    wait_for(project / "results" / "smoke" / ".done" / "01_data_exploration")
+    second = subprocess.run(command(), cwd=project, capture_output=True, text=True)
+    assert second.returncode == 2
+    assert re.fullmatch(r"error: another process is working on .*/results/smoke: .*\n", second.stderr)
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert reproduce(project) == []
+
+
+def test_failure_keeps_what_was_finished(project):
+    """A failing notebook is named with its error; the runs of an earlier call stay finished."""
+    results = project / "results" / "smoke"
+    reproduce(project)
+    earlier = {path: path.read_bytes() for path in results.glob("*/fold0/*") if path.is_file()}
+    edit(project / "notebooks" / "02_baseline.ipynb", "folder.mkdir", "raise ValueError('wrong here')\nfolder.mkdir")
+    process = start(project, epochs=3)
+    output, _ = process.communicate()
+    assert process.returncode != 0
+    assert "error: 02_baseline.ipynb: code cell [3] raised ValueError: wrong here" in output
+    assert "error: not everything could be made" in output
+    assert {path: path.read_bytes() for path in earlier if path.parent.parent.name == "none"} == {
+        path: content for path, content in earlier.items() if path.parent.parent.name == "none"}
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--profile", "smok"], "profile: 'smok' is no profile (did you mean 'smoke'?)"),
+    (["--set", '{"epoch": 2}'], "epoch: no such key (did you mean 'epochs'?)"),
+    (["--set", "epochs=2"], "SET: epochs=2 is no JSON object"),
+    (["--out", "results/reference"], "OUT: .* is the committed reference run"),
+    (["--out", "pyproject.toml/x"], "cannot write to"),
+])
+def test_refused_before_work(project, options, message):
+    """What is wrong with the call is said in one line, before anything starts."""
+    result = subprocess.run([sys.executable, "-m", "paper_repro.reproduce", *options], cwd=project,
+                            capture_output=True, text=True)
+    assert result.returncode == 2
+    assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert not (project / "results").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_passes_values_on(project):
+    """make hands PROFILE, DATA, OUT and SET on whatever characters they hold, and DATA as seen by the caller."""
+    shutil.copy(ROOT / "Makefile", project)
+    (project / "constraints.txt").touch()
+    (project / ".venv" / "bin").mkdir(parents=True)
+    python = project / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import json, os, sys; print(json.dumps(sys.argv[1:] + '
+                      '[os.environ.get(\'CALLER\')]))" "$@"\n')
+    python.chmod(0o755)
+    (project / ".venv" / "installed").touch()
+    values = {"PROFILE": "cpu", "DATA": "it's a \"set\" (ü)", "OUT": "results/o p", "SET": '{"epochs": 2}'}
+    printed = subprocess.run(["make", "-C", project, "--no-print-directory", "reproduce",
+                              *(f"{key}={value}" for key, value in values.items())],
+                             cwd=project.parent, env=os.environ | {"PWD": str(project.parent)},
+                             capture_output=True, text=True, check=True).stdout
+    given = json.loads(printed)
+    assert given[:2] == ["-m", "paper_repro.reproduce"]
+    assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
+    assert given[10] == str(project.parent)

@@ -74,7 +74,7 @@ def _tree(path: Path, files: dict[tuple, tuple], folders: set[tuple], read: Call
     while True:
         files = {parts: details for parts, details in files.items() if len(parts) > 1}
         tops = {parts[0] for parts in (*files, *folders)}
-        if len(tops) != 1 or min(map(len, files), default=0) < 3:
+        if len(tops) != 1 or max(map(len, files), default=0) < 3:
             break
         wrapper += tuple(tops)
         files = {parts[1:]: details for parts, details in files.items()}
@@ -105,13 +105,12 @@ def _is_junk(parts: tuple) -> bool:
 def _refuse_awkward_names(path: Path, names: set[tuple]) -> None:
     """Two names that some file systems take for one would fall together there; CSV and JSON need Unicode."""
     seen = {}
-    for name in {"/".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}:
+    for name in sorted({"/".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}):
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise ReproError(f"data: the name {name!a} in {path} is no valid UTF-8: rename it")
         twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
-            first, second = sorted((name, twin))
-            raise ReproError(f"data: '{first}' and '{second}' in {path} are equal but for case: rename one")
+            raise ReproError(f"data: '{twin}' and '{name}' in {path} are equal but for case: rename one")
 
 
 # ---- folder -----------------------------------------------------------------------------------------------------

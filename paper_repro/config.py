@@ -52,6 +52,9 @@ class Config(BaseModel):
     mixup: float = Field(ge=0, le=10, description="alpha of the Beta distribution; 0: off")
     averaging: float = Field(ge=0, lt=1, description="decay of the weights' moving average per step; 0: off")
 
+    # What is measured afterwards; the training does not depend on it
+    faithful: int = Field(24, ge=1, description="test images whose insertion, deletion and ROAD curves are measured")
+
     # The machine
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"

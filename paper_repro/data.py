@@ -19,7 +19,7 @@ import pandas as pd
 from filelock import FileLock
 from PIL import Image
 
-from paper_repro import sources, synthetic
+from paper_repro import painters, sources, synthetic
 from paper_repro.archives import Entry, Tree, open_tree
 from paper_repro.boxes import load_boxes
 from paper_repro.files import ReproError, atomic_write, cache_dir, sha256_file
@@ -41,7 +41,7 @@ class Dataset:
     boxes: None, or per image an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none.
     table: one row per image: image ("class/file"), truth (class number), label, width, height, bytes, sha256, group
     (near-duplicates share one), excluded (the same pixels stand under two labels).
-    fingerprint: sha256 over names and contents and S.
+    fingerprint: sha256 over S and the names, contents, groups and exclusions of the images.
     """
 
     name: str
@@ -71,7 +71,7 @@ def load_dataset(data: str | Path, size: int, seed: int = 0, boxes: str | Path |
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
     if data == "synthetic":
-        code = sha256_file(synthetic.__file__)
+        code = [sha256_file(module.__file__) for module in (synthetic, painters)]
         folder = _prepared([size, seed, SYNTHETIC_COUNT, code], lambda new: _draw(new, size, seed))
         manifest = _read_manifest(folder)
         return _dataset("synthetic", synthetic.CLASSES, manifest, folder, size, None)
@@ -105,7 +105,7 @@ def read_photograph(photograph: str | Path | Image.Image, size: int) -> np.ndarr
         ReproError: no readable picture; names file, reason and remedy.
     """
     if isinstance(photograph, Image.Image):
-        return squash(upright_rgb(photograph), size)
+        return squash(upright_rgb(photograph.copy()), size)
     try:
         return square_picture(Path(photograph).read_bytes(), size)[0]
     except Exception as error:
@@ -122,7 +122,7 @@ def _dataset(name: str, classes: tuple[str, ...], table: pd.DataFrame, folder: P
         raise _damaged(folder, "the array does not fit the manifest")
     table = table.drop(columns="problem")
     table.insert(1, "truth", table["label"].map({label: number for number, label in enumerate(classes)}))
-    content = json.dumps([size, table["image"].tolist(), table["sha256"].tolist()])
+    content = json.dumps([size, table[["image", "sha256", "group", "excluded"]].to_numpy().tolist()])
     return Dataset(name, tuple(classes), images, table, masks, boxes, hashlib.sha256(content.encode()).hexdigest())
 
 

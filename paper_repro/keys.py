@@ -10,7 +10,7 @@ from paper_repro.syntax import syntax_hash
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = ("augment", "data", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train")
 # These keys of Config do not: which runs there are, and how fast one goes.
-_INCIDENTAL = {"arms", "folds", "workers", "threads", "data", "boxes", "learning_rates", "learning_rate"}
+_INCIDENTAL = {"arms", "folds", "workers", "threads", "faithful", "data", "boxes", "learning_rates", "learning_rate"}
 
 
 def code_hash() -> str:

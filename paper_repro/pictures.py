@@ -34,8 +34,9 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
         raise ValueError(f"it holds {image.n_frames} pictures, animated or paged, instead of one")
     image.draft(None, (2 * size, 2 * size))
+    stored = image.size
     upright = upright_rgb(image)
-    if upright.size != image.size:
+    if upright.size != stored:
         width, height = height, width
     return squash(upright, size), (width, height)
 
@@ -43,12 +44,14 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
 def upright_rgb(image: Image.Image) -> Image.Image:
     """The picture as RGB, turned as its EXIF orientation says; what is transparent becomes white, 16 bits become 8.
 
+    `image` itself may be turned.
+
     Raises:
         ValueError: pixel values of which the range is not known.
     """
     image.load()
     with contextlib.suppress(Exception):  # damaged EXIF raises errors of many types and does not spoil the pixels
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
         raise ValueError("its pixels are 32-bit numbers of unknown range: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion would cut at 255
@@ -56,4 +59,4 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

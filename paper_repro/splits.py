@@ -59,21 +59,22 @@ def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
     flips = np.array([(0, 0), (0, 1), (1, 0), (1, 1)])
     signs = (-1.0) ** (flips @ frequencies)  # (4, width): a mirrored image has coefficients of changed sign
     rng = np.random.default_rng(0)
-    candidates = [np.empty(0, np.int64)]  # (first image * N + second image) * 4 + how one is mirrored to the other
+    codes = np.empty(0, np.int64)  # (first image * N + second image) * 4 + how one is mirrored to the other
     for _ in range(TABLES):
         planes = rng.standard_normal((width, BITS)) * signs[:, :, None]  # (4, width, BITS)
         keys = np.concatenate((features @ planes.astype(np.float32) > 0) @ (1 << np.arange(BITS)))  # (4 * N,)
         order = np.argsort(keys, kind="stable")
         start = np.arange(len(order))
+        together = [codes]
         for shift in range(1, BUCKET):
             start = start[start + shift < len(order)]
             start = start[keys[order[start]] == keys[order[start + shift]]]
             flip, image = np.divmod(np.stack([order[start], order[start + shift]]), count)
             first, second = np.sort(image, axis=0)
-            codes = (first * count + second) * 4 + (flip[0] ^ flip[1])
-            candidates.append(codes[first != second])
-    codes = np.sort(np.concatenate(candidates))
-    pairs, flip = np.divmod(codes[np.diff(codes, prepend=-1) > 0], 4)
+            together.append(((first * count + second) * 4 + (flip[0] ^ flip[1]))[first != second])
+        codes = np.sort(np.concatenate(together))
+        codes = codes[np.diff(codes, prepend=-1) > 0]
+    pairs, flip = np.divmod(codes, 4)
     first, second = np.divmod(pairs, count)
     alike = [np.einsum("ij,ij,ij->i", features[first[at]], features[second[at]], signs[flip[at]]) >= SIMILARITY
              for at in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)]
@@ -115,7 +116,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
 
     Returns:
         image, group, fold, validation_for (the image is in the validation part when that fold is the test fold; -1:
-        never), excluded. Half of fold k + 1 is the validation part of fold k.
+        never), excluded. The validation part of fold k is the half of fold k + 1 with more groups.
 
     Raises:
         ReproError: a class with fewer independent photographs than folds; names it and the remedy.
@@ -132,8 +133,10 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
         part = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
-        half = part[_partition(labels[part], groups[part], 2, seed) == 0]
-        folds.loc[half, "validation_for"] = fold
+        half = _partition(labels[part], groups[part], 2, seed)
+        halves = [part[half == number] for number in (0, 1)]
+        richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch
+        folds.loc[richer, "validation_for"] = fold
     for fold in range(num_folds):
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])

@@ -181,6 +181,12 @@ class _Trainer:
         for epoch in bar:
             row = self._train_epoch(epoch)
             row |= self._validate()
+            for name in ("train_loss", "validation_loss"):
+                if not math.isfinite(row[name]):
+                    raise ReproError(
+                        f"{name} of {self.arm}, fold {self.seed}, is {row[name]} in epoch {epoch}: "
+                        "use a smaller learning_rate or more warmup_epochs"
+                    )
             best = self.best is None or (row["validation_accuracy"], -row["validation_loss"]) > self.best["score"]
             if best:
                 state = {name: value.detach().cpu().clone() for name, value in self._evaluated().state_dict().items()}
@@ -222,6 +228,7 @@ class _Trainer:
             dataset.table["image"].to_numpy()[indices],
             masks,
             boxes,
+            faithful=self.config.faithful,
             seed=self.seed,
         )
 
@@ -256,11 +263,6 @@ class _Trainer:
             right += (logits.detach().argmax(1) == targets.argmax(1)).sum()
         seconds = time.perf_counter() - start
         train_loss = float(loss_sum) / len(batches)
-        if not math.isfinite(train_loss):
-            raise ReproError(
-                f"the training loss of {self.arm}, fold {self.seed}, is {train_loss} in epoch {epoch}: "
-                "use a smaller learning_rate or more warmup_epochs"
-            )
         return {
             "learning_rate": rate,
             "train_loss": train_loss,

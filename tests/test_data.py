@@ -1,0 +1,471 @@
+"""Any tree of class folders becomes arrays and a table: sound pictures are kept whole, unsound ones are listed."""
+
+import hashlib
+import io
+import os
+import shutil
+import struct
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from paper_repro import data as data_module
+from paper_repro.boxes import load_boxes
+from paper_repro.data import load_dataset, read_photograph
+from paper_repro.files import ReproError
+from paper_repro.geometry import squash, to_frame
+
+SIZE = 16
+TRASHNET = Path(__file__).parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"
+real_photographs = [pytest.mark.trashnet, pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")]
+
+
+@pytest.fixture(autouse=True)
+def own_prepared_folder(tmp_path, monkeypatch):
+    """Every test prepares its data itself."""
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+
+
+def noise(seed: int, width: int = 40, height: int = 30) -> Image.Image:
+    """A smooth picture that is like no other."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8))
+    return small.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Two classes of three pictures each."""
+    for number in range(6):
+        folder = tmp_path / "tree" / ("glass" if number < 3 else "metal")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.png").write_bytes(encoded(noise(number)))
+    return tmp_path / "tree"
+
+
+def zipped(folder: Path, path: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, prefix + file.relative_to(folder).as_posix())
+    return path
+
+
+# ---- the data set -----------------------------------------------------------------------------------------------
+
+
+def test_folder_becomes_arrays_and_a_table(tree):
+    """Class order, row order, contents, sizes and hashes are what the files say."""
+    dataset = load_dataset(tree, SIZE)
+    assert dataset.name == "tree" and dataset.classes == ("glass", "metal")
+    assert dataset.images.shape == (6, SIZE, SIZE, 3) and dataset.images.dtype == np.uint8
+    assert dataset.masks is None and dataset.boxes is None
+    assert dataset.table["image"].tolist() == [f"{'glass' if n < 3 else 'metal'}/{n}.png" for n in range(6)]
+    assert dataset.table["truth"].tolist() == [0, 0, 0, 1, 1, 1]
+    row = dataset.table.iloc[4]
+    content = (tree / "metal" / "4.png").read_bytes()
+    assert (row["width"], row["height"], row["bytes"]) == (40, 30, len(content))
+    assert row["sha256"] == hashlib.sha256(content).hexdigest()
+    assert not dataset.table["excluded"].any() and dataset.table["group"].is_unique
+    np.testing.assert_array_equal(dataset.images[4], squash(noise(4), SIZE))
+
+
+def test_zip_equals_folder(tree, tmp_path):
+    """Same pixels and fingerprint, whether packed, wrapped in a folder, or with a Mac's and Windows' extra files."""
+    expected = load_dataset(tree, SIZE)
+    for extra in ("glass/.ipynb_checkpoints/0-checkpoint.png", "glass/._0.png", "metal/Thumbs.db", ".DS_Store/x"):
+        (tree / extra).parent.mkdir(exist_ok=True)
+        (tree / extra).write_bytes(b"junk")
+    (tree / "__MACOSX" / "glass").mkdir(parents=True)
+    (tree / "__MACOSX" / "glass" / "._0.png").write_bytes(b"junk")
+    (tree / "README.txt").write_text("a file beside the class folders")
+    wrapped = zipped(tree, tmp_path / "wrapped.zip", "dataset-resized/")
+    for source in (tree, zipped(tree, tmp_path / "plain.zip"), wrapped):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            dataset = load_dataset(source, SIZE)
+        np.testing.assert_array_equal(dataset.images, expected.images)
+        assert dataset.fingerprint == expected.fingerprint
+
+
+def test_second_call_opens_what_the_first_prepared(tree, monkeypatch):
+    """Nothing is decoded again, at the same size; the array is memory-mapped."""
+    first = load_dataset(tree, SIZE)
+    monkeypatch.setattr(data_module, "square_picture", None)
+    second = load_dataset(tree, SIZE)
+    assert isinstance(second.images, np.memmap)
+    pd.testing.assert_frame_equal(first.table, second.table)
+    assert first.fingerprint == second.fingerprint
+
+
+def test_a_changed_file_is_prepared_anew(tree):
+    """Even where its size and modification time stay as they were."""
+    first = load_dataset(tree, SIZE)
+    file = tree / "glass" / "0.png"
+    before = file.stat()
+    content = bytearray(file.read_bytes())
+    content[-20] ^= 1  # in the checksum of PNG's last data
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.warns(UserWarning, match="'glass/0.png'"):
+        second = load_dataset(tree, SIZE)
+    assert len(second.images) == 5 and first.fingerprint != second.fingerprint
+
+
+def test_killed_preparation_leaves_nothing_that_counts(tree, monkeypatch):
+    """An interrupt in the middle: no prepared folder; the next call prepares all."""
+    calls = []
+
+    def stop(*args):
+        calls.append(args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(data_module, "near_duplicate_groups", stop)
+        load_dataset(tree, SIZE)
+    assert calls and not [path for path in (data_module.cache_dir("prepared")).iterdir() if path.is_dir()]
+    assert len(load_dataset(tree, SIZE).images) == 6
+
+
+def test_damaged_prepared_data_is_named(tree):
+    """A cut array is an error that says which folder to delete."""
+    load_dataset(tree, SIZE)
+    folder = next(path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir())
+    os.truncate(folder / "images.npy", 500)
+    with pytest.raises(ReproError, match=rf"{folder.name} is damaged .* delete that folder"):
+        load_dataset(tree, SIZE)
+
+
+def test_equal_pixels_under_two_labels_are_excluded(tree):
+    """Nobody knows which label is right; a copy under one label only shares its group."""
+    shutil.copy(tree / "glass" / "0.png", tree / "metal" / "copy.png")
+    (tree / "glass" / "same.bmp").write_bytes(encoded(noise(1), "BMP"))
+    table = load_dataset(tree, SIZE).table.set_index("image")
+    assert table.index[table["excluded"]].tolist() == ["glass/0.png", "metal/copy.png"]
+    assert table.loc["glass/0.png", "group"] == table.loc["metal/copy.png", "group"]
+    assert table.loc["glass/1.png", "group"] == table.loc["glass/same.bmp", "group"]
+    assert table["group"].nunique() == 6
+
+
+def test_odd_names_survive(tree, tmp_path):
+    """Class and file names of any Unicode, as long as the file system allows."""
+    labels = ["a b [c]", "Größe 垃圾", "<script>alert(1)<", "line\nbreak", "NA", "1e5"]
+    names = ["x" * 251 + ".png", "ü,\"quoted\";.png", "onerror=alert(1).png", "tab\tand\rreturn.png", "nan", "a&b.png"]
+    for number, (label, name) in enumerate(zip(labels, names, strict=True)):
+        (tree / label).mkdir()
+        (tree / label / name).write_bytes(encoded(noise(10 + number)))
+    for source in (tree, zipped(tree, tmp_path / "odd.zip")):
+        for _ in range(2):
+            dataset = load_dataset(source, SIZE)
+            assert dataset.classes == tuple(sorted([*labels, "glass", "metal"]))
+            expected = {f"{label}/{name}" for label, name in zip(labels, names, strict=True)}
+            assert expected <= set(dataset.table["image"]) and set(labels) <= set(dataset.table["label"])
+
+
+def test_synthetic(monkeypatch):
+    """Pictures, exact masks and labels of the embedded set; the seed changes all."""
+    monkeypatch.setattr(data_module, "SYNTHETIC_COUNT", 12)
+    dataset, again, other = (load_dataset("synthetic", 32, seed=seed) for seed in (0, 0, 1))
+    assert dataset.images.shape == (12, 32, 32, 3) and dataset.masks.shape == (12, 32, 32)
+    assert dataset.masks.dtype == bool and 0 < dataset.masks.mean() < 1
+    assert dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+    assert (dataset.table["image"].str.split("/").str[0] == dataset.table["label"]).all()
+    assert dataset.fingerprint == again.fingerprint != other.fingerprint
+
+
+# ---- pictures ---------------------------------------------------------------------------------------------------
+
+
+def test_unsound_files_are_listed_in_one_report(tree):
+    """Each by name and reason; the sound ones are prepared all the same, on every call; strict makes it an error."""
+    sound = encoded(noise(0, 200, 150), "JPEG")
+    header = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    bomb = encoded(noise(0))[:12] + header + struct.pack(">I", zlib.crc32(header)) + encoded(noise(0))[33:]
+    frames = [noise(seed) for seed in (1, 2)]
+    unsound = {
+        "empty.jpg": (b"", "empty"),
+        "truncated.jpg": (sound[: len(sound) // 2], "truncated"),
+        "truncated.png": (encoded(noise(0))[:900], "truncated"),
+        "login.jpg": (b"<!DOCTYPE html><html>please log in</html>", "web page"),
+        "notes.txt": (b"bottles", "no known type"),
+        "animated.gif": (encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]), "holds 2 pictures"),
+        "pixels.png": (bomb, "exceeds limit"),
+        "float.tif": (encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "unknown range"),
+        "drawing.eps": (encoded(noise(0), "EPS"), "no known type"),
+    }
+    for name, (content, _) in unsound.items():
+        (tree / "glass" / name).write_bytes(content)
+    (tree / "glass" / "nowhere.jpg").symlink_to(tree / "gone.jpg")
+    os.mkfifo(tree / "glass" / "pipe.jpg")
+    unsound |= {"nowhere.jpg": (None, "No such file"), "pipe.jpg": (None, "device or pipe")}
+    for _ in range(2):
+        with pytest.warns(UserWarning) as caught:
+            dataset = load_dataset(tree, SIZE)
+        assert len(caught) == 1 and len(dataset.images) == 6
+        report = str(caught[0].message)
+        assert f"{len(unsound)} of the {6 + len(unsound)} files" in report
+        for name, (_, reason) in unsound.items():
+            (line,) = [line for line in report.splitlines() if f"'glass/{name}'" in line]
+            assert reason in line
+    with pytest.raises(ReproError, match="'glass/empty.jpg': the file is empty"):
+        load_dataset(tree, SIZE, strict=True)
+
+
+def test_pixel_limit_is_an_error_below_pillows(monkeypatch, tree):
+    """Pillow only warns between its limit and twice that."""
+    monkeypatch.setattr("paper_repro.pictures.PIXEL_LIMIT", 40 * 30)
+    (tree / "glass" / "large.png").write_bytes(encoded(noise(9, 41, 30)))
+    with pytest.warns(UserWarning, match="'glass/large.png': 41x30 pixels are over the limit of 1,200"):
+        assert len(load_dataset(tree, SIZE).images) == 6
+
+
+def test_unusual_pictures_are_prepared_right(tmp_path):
+    """Whatever the mode, type and shape, the square shows what a viewer shows."""
+    picture = noise(3)
+    array = np.asarray(picture)
+    lying, exif = picture.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    grey16 = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
+    grey8 = Image.fromarray((grey16 / 257).astype(np.uint8))
+    alpha = np.dstack([array, np.where(np.arange(40) < 20, 255, 0)[None].repeat(30, 0).astype(np.uint8)])
+    half_white = np.where(np.arange(40)[None, :, None] < 20, array, 255)
+    palette = Image.fromarray(alpha).quantize(64)
+    grey = picture.convert("L")
+    cases = {
+        "named.jpg": (encoded(picture.quantize(256), "GIF"), picture.quantize(256).convert("RGB"), 0),
+        "rotated.jpg": (encoded(lying, "JPEG", quality=100, exif=exif), picture, 25),
+        "grey16.png": (encoded(Image.fromarray(grey16)), grey8, 1),
+        "grey.jpg": (encoded(grey, "JPEG", quality=100), grey, 8),
+        "bilevel.png": (encoded(picture.convert("1")), picture.convert("1"), 0),
+        "alpha.png": (encoded(Image.fromarray(alpha)), Image.fromarray(half_white.astype(np.uint8)), 1),
+        "palette.png": (encoded(palette), Image.fromarray(half_white.astype(np.uint8)), 40),
+        "cmyk.jpg": (encoded(picture.convert("CMYK"), "JPEG", quality=100), picture, 25),
+        "one.png": (encoded(picture.crop((0, 0, 1, 1))), picture.crop((0, 0, 1, 1)), 0),
+        "wide.png": (encoded(picture.resize((3000, 1))), picture.resize((3000, 1)), 0),
+        "rotated16.tif": (encoded(Image.fromarray(grey16), "TIFF"), grey8, 1),
+    }
+    for name, (content, expected, tolerance) in cases.items():
+        file = tmp_path / name
+        file.write_bytes(content)
+        found = read_photograph(file, SIZE).astype(int)
+        difference = np.abs(found - squash(expected.convert("RGB"), SIZE))
+        assert difference.max() <= tolerance, (name, difference.max())
+        assert np.array_equal(found, read_photograph(Image.open(file), SIZE)) or name.endswith("jpg")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_does_not_spoil_a_photograph(tmp_path):
+    """The pixels count; the orientation is then as stored."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40
+    (tmp_path / "photo.jpg").write_bytes(encoded(noise(0), "JPEG", exif=exif))
+    assert read_photograph(tmp_path / "photo.jpg", SIZE).shape == (SIZE, SIZE, 3)
+
+
+def test_reduced_decoding_changes_little(tmp_path):
+    """A large JPEG is decoded at a fraction of its size; the square stays what full decoding gives, nearly."""
+    image = noise(1, 1600, 1200)
+    (tmp_path / "large.jpg").write_bytes(encoded(image, "JPEG", quality=95))
+    reduced = read_photograph(tmp_path / "large.jpg", 64).astype(int)
+    assert np.abs(reduced - squash(Image.open(tmp_path / "large.jpg"), 64)).mean() < 1
+
+
+def test_own_photograph_that_is_none_is_named(tmp_path):
+    """The message names file, reason and remedy."""
+    (tmp_path / "photo.jpg").write_bytes(b"<html>")
+    with pytest.raises(ReproError, match=r"photo\.jpg \(its content is text.*give a JPEG or PNG"):
+        read_photograph(tmp_path / "photo.jpg", SIZE)
+    with pytest.raises(ReproError, match=r"none\.jpg \(No such file"):
+        read_photograph(tmp_path / "none.jpg", SIZE)
+
+
+# ---- folders ----------------------------------------------------------------------------------------------------
+
+
+def make_missing(tree):
+    return tree / "gone", "gone does not exist: give a folder or zip"
+
+
+def make_empty(tree):
+    (tree / "void").mkdir()
+    return tree / "void", "void holds no pictures in class folders"
+
+
+def make_class_given(tree):
+    return tree / "glass", "lie in no class folder: give the folder above it, .*tree"
+
+
+def make_too_deep(tree):
+    for part in ("train", "test"):
+        shutil.copytree(tree / "glass", tree.parent / "deep" / part / "glass")
+    return tree.parent / "deep", "'test/glass/0.png' .* lies deeper than CLASS/FILE: give .*deep/test"
+
+
+def make_one_deeper(tree):
+    (tree / "glass" / "more").mkdir()
+    (tree / "glass" / "more" / "7.png").write_bytes(encoded(noise(7)))
+    return tree, "'glass/more/7.png' .* move such files up"
+
+
+def make_equal_but_for_case(tree):
+    shutil.copytree(tree / "glass", tree / "Glass")
+    return tree, "'Glass' and 'glass' .* equal but for case: rename one"
+
+
+def make_equal_accents(tree):
+    (tree / "gl\u00e4s").mkdir()
+    (tree / "gla\u0308s").mkdir()
+    return tree, "equal but for case"
+
+
+def make_link_loop(tree):
+    (tree / "glass" / "again").symlink_to(tree)
+    return tree, "are one folder by a link: remove the link"
+
+
+def make_empty_class(tree):
+    (tree / "paper").mkdir()
+    return tree, "the class 'paper' .* is empty: add pictures or remove"
+
+
+def make_unreadable_class(tree):
+    (tree / "paper").mkdir()
+    (tree / "paper" / "a.png").write_bytes(b"")
+    return tree, "the class 'paper' .* has no readable picture"
+
+
+def make_one_class(tree):
+    shutil.rmtree(tree / "metal")
+    return tree, "only one class, 'glass'"
+
+
+def make_bad_utf8(tree):
+    (tree / os.fsdecode(b"gl\xff")).mkdir()
+    return tree, r"'gl\\udcff' .* is no valid UTF-8: rename it"
+
+
+@pytest.mark.filterwarnings("ignore:data. 1 of the 7 files")
+@pytest.mark.parametrize("make", [
+    make_missing, make_empty, make_class_given, make_too_deep, make_one_deeper, make_equal_but_for_case,
+    make_equal_accents, make_link_loop, make_empty_class, make_unreadable_class, make_one_class, make_bad_utf8])
+def test_folder_that_cannot_work_is_refused(tree, make):
+    """Before any training, with what is wrong and what to do."""
+    path, message = make(tree)
+    with pytest.raises(ReproError, match=message):
+        load_dataset(path, SIZE)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_forbidden_file_is_listed(tree):
+    """A file without read permission is a line of the report."""
+    (tree / "glass" / "0.png").chmod(0)
+    with pytest.warns(UserWarning, match="'glass/0.png': Permission denied"):
+        load_dataset(tree, SIZE)
+
+
+def test_unwritable_cache_is_named(tree, tmp_path, monkeypatch):
+    """A cache folder that cannot be made is an error with the remedy."""
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ReproError, match="set PAPER_REPRO_CACHE"):
+        load_dataset(tree, SIZE)
+
+
+# ---- boxes ------------------------------------------------------------------------------------------------------
+
+
+def annotation(*boxes, width=40, height=30) -> str:
+    objects = "".join("<object><name>glass</name><bndbox>" + "".join(
+        f"<{name}>{value}</{name}>" for name, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+        + "</bndbox></object>" for box in boxes)
+    return f"<annotation><size><width>{width}</width><height>{height}</height></size>{objects}</annotation>"
+
+
+def test_boxes_are_fractions_and_bad_ones_are_dropped_with_a_reason(tree, tmp_path):
+    """Only sound boxes are used; every other is on the list."""
+    bomb = '<!DOCTYPE a [<!ENTITY b "bbbb">]>'
+    files = {
+        "0": annotation((11, 1, 20, 30), (1, 1, 40, 15)),
+        "1": annotation((1, 1, 20, 20), (5, 5, 6, 6), (5, 5, 5, 9), (30, 5, 45, 9)),
+        "2": annotation((1, 1, 20, 20), width=400),
+        "3": annotation(),
+        "4": bomb + annotation((1, 1, 20, 20)),
+    }
+    with zipfile.ZipFile(tmp_path / "boxes.zip", "w") as archive:
+        for stem, text in files.items():
+            archive.writestr(f"annotations/{'test' if stem == '1' else 'train'}/{stem}.xml", text)
+    dataset = load_dataset(tree, SIZE, boxes=tmp_path / "boxes.zip")
+    np.testing.assert_allclose(dataset.boxes[0], [(0.25, 0, 0.5, 1), (0, 0, 1, 0.5)])
+    assert [len(boxes) for boxes in dataset.boxes] == [2, 0, 0, 0, 0, 0]
+    _, dropped = load_boxes(tmp_path / "boxes.zip", dataset.table)
+    reasons = dropped.groupby("image")["reason"].agg(" | ".join)
+    for word in ("stain", "no area", "outside", "most of its boxes"):
+        assert word in reasons["glass/1.png"]
+    assert "annotated at 400x30, the photograph has 40x30" in reasons["glass/2.png"]
+    assert "no object" in reasons["metal/3.png"] and "no annotation" in reasons["metal/5.png"]
+    assert "Entities" in reasons["metal/4.png"] or "DTD" in reasons["metal/4.png"]
+
+
+def test_box_lies_on_its_object_after_squashing():
+    """One geometry: the square's bright pixels fill the box's fractions of the frame."""
+    photograph = np.zeros((300, 400, 3), np.uint8)
+    photograph[60:180, 100:300] = 255
+    ((x0, y0, x1, y1),) = to_frame(np.array([(101, 61, 300, 180)]), 400, 300) * 40
+    bright = squash(Image.fromarray(photograph), 40)[:, :, 0] > 127
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (x0, y0, x1, y1)
+
+
+# ---- the real photographs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trashnet(tmp_path_factory):
+    """TrashNet's local edition at 64 px, prepared once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPER_REPRO_CACHE", str(tmp_path_factory.mktemp("trashnet")))
+        return load_dataset(TRASHNET, 64)
+
+
+class TestTrashNet:
+    pytestmark = real_photographs
+
+    def test_whole_and_recognised(self, trashnet):
+        """2,527 photographs of 512x384 in six classes, whatever the edition."""
+        assert trashnet.name == "trashnet"
+        counts = trashnet.table["label"].value_counts()
+        assert counts.to_dict() == {
+            "cardboard": 403, "glass": 501, "metal": 410, "paper": 594, "plastic": 482, "trash": 137}
+        assert set(zip(trashnet.table["width"], trashnet.table["height"], strict=True)) == {(512, 384)}
+
+    def test_conflicting_photographs_are_excluded(self, trashnet):
+        """The three that stand under two labels have equal pixels here as well."""
+        table = trashnet.table.set_index("image")
+        names = {"glass/glass115", "metal/metal91", "glass/glass176", "plastic/plastic152",
+                 "glass/glass389", "plastic/plastic332"}
+        assert set(table.index[table["excluded"]]) == {f"{name}.jpg" for name in names}
+        for first, second in (("glass115", "metal91"), ("glass176", "plastic152"), ("glass389", "plastic332")):
+            rows = [np.flatnonzero(table.index.str.endswith(f"/{name}.jpg"))[0] for name in (first, second)]
+            np.testing.assert_array_equal(trashnet.images[rows[0]], trashnet.images[rows[1]])
+
+    def test_boxes_beside_the_zip_are_taken(self, trashnet):
+        """2,518 photographs have boxes; the nine others are listed, trash14 with the reason."""
+        has_box = np.array([len(boxes) > 0 for boxes in trashnet.boxes])
+        _, dropped = load_boxes(TRASHNET.with_name("boxes.zip"), trashnet.table)
+        without = set(trashnet.table["image"][~has_box])
+        assert len(without) == 9 and without <= set(dropped["image"])
+        assert {"trash/trash14.jpg", "trash/trash92.jpg", "trash/trash76.jpg"} <= without
+        assert dropped.set_index("image").loc["trash/trash14.jpg", "reason"].str.contains("stain").all()
+        largest = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).max() for boxes in trashnet.boxes if len(boxes)]
+        assert np.mean(largest) == pytest.approx(0.58, abs=0.01)

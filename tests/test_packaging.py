@@ -1,0 +1,87 @@
+"""The environment's files agree with one another and with the code."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CORE = [Requirement(line) for line in PROJECT["dependencies"]]
+TEST = [Requirement(line) for line in PROJECT["optional-dependencies"]["test"]]
+PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
+
+
+def test_constraints_are_exact_and_portable():
+    """constraints.txt pins exact versions, none of them local, nor a library that only one kind of GPU needs."""
+    assert all(re.fullmatch(r"[\w.]+", pin) for pin in PINS.values())
+    assert not [name for name in PINS if re.match("nvidia-|cuda-|triton", name)]
+
+
+@pytest.mark.parametrize("requirement", CORE + TEST, ids=str)
+def test_constraints_satisfy_pyproject(requirement):
+    """Every dependency has a pin that satisfies it, and the pin is what runs here."""
+    pins = {canonicalize_name(name): pin for name, pin in PINS.items()}
+    pin = pins[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pin)
+    assert Version(version(requirement.name)).public == pin  # a CPU-only torch is 2.14.1+cpu
+
+
+def test_each_dependency_has_its_reason():
+    """A dependency's line in pyproject.toml says what it is for."""
+    lines = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if re.match(r'    "[\w-]+.*>=', line)]
+    assert len(lines) == len(CORE) + len(TEST)
+    assert all(re.search(r", +# .", line) for line in lines)
+
+
+def test_conda_installs_the_same():
+    """environment.yml takes Python from conda and everything else from pyproject.toml with constraints.txt."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert "python=3.11" in conda and "pip" in conda
+    assert not {Requirement(re.sub("=.*", "", name)).name for name in conda} & set(PINS)
+    assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
+    assert Version("3.11") in Requirement(f"python{PROJECT['requires-python']}").specifier
+
+
+def test_imports_are_declared():
+    """Every package that the code imports is a dependency, and the package itself needs none of the tests'."""
+    distributions = packages_distributions()
+    core = {canonicalize_name(requirement.name) for requirement in CORE}
+    for path in [*ROOT.glob("paper_repro/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        declared = core if path.parent.name == "paper_repro" else core | {canonicalize_name(r.name) for r in TEST}
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for module in {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"paper_repro"}:
+                providers = {canonicalize_name(name) for name in distributions.get(module, [])}
+                assert providers & declared, f"{path.name} imports {module}, of {providers or 'no package'}"
+
+
+def test_nothing_conflicts():
+    """pip finds no conflict in the installed environment."""
+    check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert check.returncode == 0, check.stdout
+
+
+def test_citation_prefers_the_paper():
+    """CITATION.cff names the reproduced paper as what to cite."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    paper = citation["preferred-citation"]
+    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+    assert paper["doi"] == "10.1109/ACCESS.2024.3397323"
+    assert [author["family-names"] for author in paper["authors"]] == ["Bai", "Joe"]
+    assert (paper["journal"], paper["volume"], paper["start"], paper["end"], paper["year"]) == (
+        "IEEE Access", 12, 70559, 70567, 2024)

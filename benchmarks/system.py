@@ -109,10 +109,11 @@ def child_memory(count: int) -> float:
     config = load_profile("smoke", image_size=32, batch_size=64, accelerator="cpu", threads=torch.get_num_threads())
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "images.npy")
-        np.lib.format.open_memmap(file, "w+", np.uint8, (count, 128, 128, 3))
+        images = np.lib.format.open_memmap(file, "w+", np.uint8, (count, 128, 128, 3))
+        images[:] = np.random.default_rng(0).integers(0, 256, images.shape[1:], np.uint8)
         truth = np.arange(count) % 6
-        table = pd.DataFrame({"image": truth.astype(str), "truth": truth})
-        dataset = Dataset("empty", synthetic.CLASSES, np.load(file, mmap_mode="r"), table, None, None, "")
+        table = pd.DataFrame({"truth": truth})
+        dataset = Dataset("noise", synthetic.CLASSES, images, table, None, None, "")
         ours = _Trainer(config, "stage", 0, dataset, Split(*[np.arange(count)] * 3), Path(scratch))
         done, sizes = threading.Event(), []
 

@@ -53,9 +53,8 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
         with atomic_write(settings) as path:
             path.write_text(json.dumps({"profile": profile, "overrides": overrides}), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
-                   "--cores", str(_cores()), "--resources", "gpu=1", "--scheduler", "greedy",
-                   "--rerun-incomplete", "--rerun-triggers", "params", "input", "mtime", "--quiet", "all",
-                   "--configfile", str(settings), *options]
+                   "--configfile", str(settings), "--rerun-triggers", "params", "input", "mtime", "--rerun-incomplete",
+                   "--resources", "gpu=1", "--quiet", "all", "--cores", str(_cores()), "--scheduler", "greedy", *options]
         return _run(command, lock)
 
 

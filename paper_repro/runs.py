@@ -1,6 +1,5 @@
 """A run: its key, its folder (`results/NAME/ARM/foldK/`), and opening it again."""
 
-import hashlib
 import json
 import os
 import platform
@@ -23,43 +22,6 @@ from paper_repro.checkpoint import is_intact
 from paper_repro.config import Config, load_profile
 from paper_repro.files import ReproError, atomic_write, cache_dir, project_root
 from paper_repro.model import build_model, read_state
-from paper_repro.syntax import syntax_hash
-
-# What these modules do decides a run's numbers; comments and docstrings in them do not.
-DECISIVE = ("augment", "data", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train")
-# These keys of Config do not: which runs there are, and how fast one goes.
-_INCIDENTAL = {"arms", "folds", "workers", "threads", "data", "boxes", "learning_rates", "learning_rate"}
-
-
-def code_hash() -> str:
-    """sha256 over the decisive modules' syntax trees, without docstrings."""
-    return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in DECISIVE)
-
-
-def run_key(config: Config, arm: str, fold: int, data: str) -> str:
-    """Twelve digits that differ wherever the numbers of two runs may differ on one machine.
-
-    Args:
-        data: what identifies the data set: a `Dataset.fingerprint`, or for the workflow `data_stamp(config.data)`.
-    """
-    recipe = {key: value for key, value in config.model_dump().items() if key not in _INCIDENTAL}
-    recipe |= {"learning_rate": learning_rate(config, arm), "arm": arm, "fold": fold, "data": data, "code": code_hash()}
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def learning_rate(config: Config, arm: str) -> float:
-    """The arm's own rate where the profile gives one."""
-    return config.learning_rates.get(arm, config.learning_rate)
-
-
-def data_stamp(data: str) -> str:
-    """A quick mark that changes when a file or folder of data does: names, sizes and times, no content."""
-    path = Path(data)
-    if not path.exists():
-        return data
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    listing = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
 def environment(config: Config) -> dict:
@@ -119,7 +81,13 @@ class Run:
 
 
 def write_run(
-    folder: Path, config: Config, history: pd.DataFrame, predictions: pd.DataFrame, metrics: dict, measures: pd.DataFrame, environment: dict
+    folder: Path,
+    config: Config,
+    history: pd.DataFrame,
+    predictions: pd.DataFrame,
+    metrics: dict,
+    measures: pd.DataFrame,
+    environment: dict,
 ) -> None:
     """Writes a run's files, each whole or not at all. An older `done` goes first: it vouched for the older files."""
     (folder / "done").unlink(missing_ok=True)

@@ -4,9 +4,8 @@ The loop runs on Lightning Fabric: one device, its precision picked by itself. T
 validation part; the test fold is read once, after training.
 """
 
+import hashlib
 import math
-import os
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -25,9 +24,11 @@ from tqdm.auto import tqdm
 from paper_repro import checkpoint, evaluate, explain, runs
 from paper_repro.augment import TrainingEpoch, normalise, to_float, to_input, whole
 from paper_repro.config import Config
-from paper_repro.data import load_dataset
+from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, cache_dir, check_writable
+from paper_repro.keys import learning_rate, run_key
 from paper_repro.model import build_model, stage_layers
+from paper_repro.progress import watched
 from paper_repro.splits import load_folds, split
 
 
@@ -49,7 +50,7 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
         raise ReproError(
             f"batch_size: {config.batch_size} is more than the {len(parts.train)} training images: make it smaller"
         )
-    key = runs.run_key(config, arm, fold, dataset.fingerprint)
+    key = run_key(config, arm, fold, identity(dataset, folds))
     if _is_trained(folder, key):
         return runs.load_run(folder, finished=False)
 
@@ -99,6 +100,11 @@ def _write(folder: Path, key: str, trainer: "_Trainer", history: pd.DataFrame) -
         "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
     }
     runs.write_run(folder, config, history, predictions, metrics, trainer.measures(parts.test), details)
+
+
+def identity(dataset: Dataset, folds: pd.DataFrame) -> str:
+    """What a run learns from: the pictures, and which of them stand in which part."""
+    return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
 
 
 def _is_trained(folder: Path, key: str) -> bool:
@@ -168,7 +174,6 @@ class _Trainer:
     def fit(self) -> pd.DataFrame:
         """Trains the missing epochs and returns the history; the network then holds the best epoch's weights."""
         self._resume()
-        watched = not os.environ.get("PAPER_REPRO_RECORD") and ("ipykernel" in sys.modules or sys.stderr.isatty())
         epochs = range(len(self.history) + 1, self.config.epochs + 1)
         bar = tqdm(
             epochs,
@@ -176,7 +181,7 @@ class _Trainer:
             unit="epoch",
             initial=len(self.history),
             total=self.config.epochs,
-            disable=not watched,
+            disable=not watched(),
         )
         for epoch in bar:
             row = self._train_epoch(epoch)
@@ -193,7 +198,7 @@ class _Trainer:
                 self.best = {"score": (row["validation_accuracy"], -row["validation_loss"]), "state": state}
             self.history.append({"epoch": epoch, **row, "best": best})
             checkpoint.save(self.scratch, epoch, self._state())
-            if watched:
+            if watched():
                 bar.set_postfix(loss=f"{row['train_loss']:.3f}", validation=f"{row['validation_accuracy']:.1%}")
             else:
                 print(
@@ -243,7 +248,7 @@ class _Trainer:
         )
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
-        peak = runs.learning_rate(config, self.arm)
+        peak = learning_rate(config, self.arm)
         loss_sum, right = 0.0, 0
         self.model.train()
         start = time.perf_counter()

@@ -1,5 +1,6 @@
 """Any tree of class folders becomes arrays and a table: sound pictures are kept whole, unsound ones are listed."""
 
+import errno
 import hashlib
 import io
 import os
@@ -135,7 +136,19 @@ def test_killed_preparation_leaves_nothing_that_counts(tree, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(data_module, "near_duplicate_groups", stop)
         load_dataset(tree, SIZE)
-    assert calls and not [path for path in (data_module.cache_dir("prepared")).iterdir() if path.is_dir()]
+    assert calls and not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
+    assert len(load_dataset(tree, SIZE).images) == 6
+
+
+def test_full_disk_is_named_and_leaves_nothing(tree, monkeypatch):
+    """The message says how to go on; with space again, the next call succeeds."""
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(ReproError, match="No space left .* set PAPER_REPRO_CACHE"):
+        patch.setattr(os, "fsync", full)
+        load_dataset(tree, SIZE)
+    assert not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
     assert len(load_dataset(tree, SIZE).images) == 6
 
 

@@ -15,8 +15,11 @@ from PIL import Image
 from paper_repro import checkpoint, runs
 from paper_repro.augment import TrainingEpoch, augment, crop_matrices, draw, to_float, to_input, warp
 from paper_repro.config import load_profile
+from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, cache_dir
-from paper_repro.train import rate_at, train
+from paper_repro.keys import run_key
+from paper_repro.splits import load_folds
+from paper_repro.train import identity, rate_at, train
 
 TINY = dict(
     image_size=32,
@@ -159,9 +162,9 @@ def test_other_circumstances_are_labelled(config, tmp_path, monkeypatch):
 def test_one_training_at_a_time(config, tmp_path):
     """Two processes never train the same run into the same checkpoints."""
     from filelock import FileLock
-    from paper_repro.data import load_dataset
 
-    key = runs.run_key(config, "none", 0, load_dataset(config.data, config.prepared_size).fingerprint)
+    dataset = load_dataset(config.data, config.prepared_size)
+    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config.num_folds, config.split_seed)))
     with (
         FileLock(cache_dir("checkpoints", key) / "lock"),
         pytest.raises(ReproError, match="another process trains none, fold 0"),

@@ -1,38 +1,44 @@
 """The workflow: which notebook runs for which arm and fold, and after what.
 
 `make reproduce` (paper_repro.reproduce) is the way to start it: it checks the configuration, keeps a second run out and
-stops everything at a signal. On its own:
+stops everything at a signal. On its own, for example to look at what would run:
 
-    snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-incomplete \
-        --rerun-triggers params input mtime --config profile=smoke
+    snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-triggers mtime \
+        --ignore-incomplete --config profile=smoke --dry-run
 
-The working directory is the output folder. Snakemake deletes the outputs of a job that it starts or that fails: the
-only ones it knows are the marks in `.done`, so that nothing of an earlier run is lost with a failure.
+The working directory is the output folder. The only outputs that Snakemake knows are the marks in `.done`: it deletes
+the outputs of a job that it starts or that fails, and nothing of an earlier run may be lost with a failure.
 
-What makes a job run again: its `key` (rerun trigger params), the list of runs (input) and a newer mark of a job it
-needs (mtime). The key holds what decides the results: the run's key, the notebook's code and for figures the
-package's code, each without comments. Neither notebooks nor modules are inputs, whose times change with a git checkout.
+A mark's name ends in a key of everything that decides the result: for a training the run's key and the notebook's
+code, for the others what they show of the configuration, the notebook's and the package's code; all code without
+comments, docstrings and prose. What is out of date thus has no mark yet. A mark is written last of all and in one
+step, so that one that exists is complete even when Snakemake was killed before it took note.
 A notebook that runs again loads its trained weights, unless something that decides their numbers changed.
 """
 
 import json
 import os
+import re
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import paper_repro
-from paper_repro.config import ARMS, ATTENTION_ARMS, load_profile
+from paper_repro.config import ATTENTION_ARMS, load_profile
+from paper_repro.files import sha256_file
 from paper_repro.keys import data_stamp, run_key
 from paper_repro.processes import PARENT, follow_parent
 from paper_repro.syntax import notebook_hash, syntax_hash
 
 PYTHON = sys.executable
-ROOT = Path(workflow.basedir)
-NOTEBOOKS = ROOT / "notebooks"
+NOTEBOOKS = Path(workflow.basedir) / "notebooks"
 OVERRIDES = config.get("overrides", {})
 CONFIG = load_profile(config["profile"], **OVERRIDES)
 DATA = data_stamp(CONFIG.data)
-PACKAGE = syntax_hash(path.read_text(encoding="utf-8") for path in sorted(Path(paper_repro.__file__).parent.glob("*.py")))
+MODULES = sorted(Path(paper_repro.__file__).parent.glob("*.py"))
+PACKAGE = syntax_hash(module.read_text(encoding="utf-8") for module in MODULES)
+
+# Parameters of every notebook, and of those that compare runs.
 COMMON = json.dumps({
     "profile": config["profile"],
     "data": OVERRIDES.get("data"),
@@ -40,47 +46,45 @@ COMMON = json.dumps({
     "out": str(Path.cwd()),
 })
 MATRIX = json.dumps({"arms": CONFIG.arms, "folds": CONFIG.folds})
-RUNS = [f".done/{arm}-fold{fold}" for arm in CONFIG.arms for fold in CONFIG.folds]
-MARKS = [*RUNS, ".done/01_data_exploration", ".done/04_confusion_matrices", ".done/05_heatmap_gallery"]
 
 
-def training_notebook(wildcards):
-    attention = wildcards.arm.removesuffix("-identity") in ATTENTION_ARMS
-    return "03_stage_se_training" if attention else "02_baseline"
+def mark(name, notebook, *decisive):
+    """The file that stands for a finished notebook."""
+    text = json.dumps([notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), *decisive])
+    return f".done/{name}-{sha256(text.encode()).hexdigest()[:12]}"
 
 
-def training_key(wildcards):
-    run = run_key(CONFIG, wildcards.arm, int(wildcards.fold), DATA)
-    return [run, notebook_hash(NOTEBOOKS / f"{training_notebook(wildcards)}.ipynb")]
+def training_notebook(arm):
+    return "03_stage_se_training" if arm.removesuffix("-identity") in ATTENTION_ARMS else "02_baseline"
 
 
-def data_key(name):
-    """For notebooks that look at the data and at how it is prepared, not at the training."""
-    shown = {"data", "boxes", "image_size", "num_folds", "split_seed", "crop_area", "rotate", "jitter", "mixup"}
-    return [DATA, PACKAGE, notebook_hash(NOTEBOOKS / f"{name}.ipynb"), CONFIG.model_dump_json(include=shown)]
+def is_valid(mark):
+    """Whether what a mark vouches for is still there: nobody deleted it, or made it anew by hand in JupyterLab."""
+    run = re.fullmatch(r"(.+)-fold(\d+)-\w+", mark.name)
+    folder = Path(run[1], f"fold{run[2]}") if run else Path()
+    hashes = json.loads(mark.read_bytes())["sha256"]
+    files = all((folder / name).exists() and sha256_file(folder / name) == value for name, value in hashes.items())
+    return files and (not run or (folder / "done").exists())
 
 
-def drop_stale_marks():
-    """What someone deleted, or made anew by hand in JupyterLab, is to be made again."""
-    for mark in [Path(mark) for mark in MARKS if Path(mark).exists()]:
-        arm, run, fold = mark.name.rpartition("-fold")
-        folder = Path(arm, f"fold{fold}") if run else Path()
-        files = [folder / name for name in json.loads(mark.read_bytes())["sha256"]]
-        done = folder / "done" if run else mark
-        if not all(file.exists() for file in [*files, done]) or done.read_bytes() != mark.read_bytes():
-            mark.unlink()
-
+TRAININGS = [
+    mark(f"{arm}-fold{fold}", training_notebook(arm), run_key(CONFIG, arm, fold, DATA))
+    for arm in CONFIG.arms for fold in CONFIG.folds
+]
+# What notebook 01 shows of the configuration.
+SHOWN = CONFIG.model_dump(include={"boxes", "image_size", "num_folds", "split_seed", "crop_area", "rotate", "jitter", "mixup"})
+EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)
+COMPARISONS = [
+    mark(notebook, notebook, DATA, PACKAGE, CONFIG.boxes, TRAININGS)
+    for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
+]
 
 if workflow.is_main_process:
     follow_parent()
-    drop_stale_marks()
+    for earlier in Path(".done").glob("*"):
+        if not is_valid(earlier):
+            earlier.unlink()
 os.environ[PARENT] = str(os.getpid())  # the notebooks' processes end with this one
-
-
-wildcard_constraints:
-    arm="|".join(ARMS),
-    fold=r"\d+",
-
 
 # exec: the notebook's process is Snakemake's own child, which signals reach and which sees its parent die.
 EXECUTE = (
@@ -89,28 +93,34 @@ EXECUTE = (
 )
 
 
+wildcard_constraints:
+    arm="[a-z0-9_]+(-identity)?",
+    fold="[0-9]+",
+    key="[0-9a-f]{12}",
+
+
 rule all:
     input:
-        MARKS,
+        EXPLORATION,
+        TRAININGS,
+        COMPARISONS,
 
 
 rule explore:
     priority: 1  # it reports what is wrong with the data
     output:
-        ".done/01_data_exploration",
+        ".done/01_data_exploration-{key}",
     params:
         notebook="01_data_exploration",
-        key=data_key("01_data_exploration"),
     shell:
         EXECUTE + "--output {params.notebook}.ipynb --html html/{params.notebook}.html"
 
 
 rule train:
     output:
-        ".done/{arm}-fold{fold}",
+        ".done/{arm}-fold{fold}-{key}",
     params:
-        notebook=training_notebook,
-        key=training_key,
+        notebook=lambda wildcards: training_notebook(wildcards.arm),
     threads: CONFIG.threads
     resources:
         gpu=int(CONFIG.accelerator != "cpu" and Path("/dev/nvidiactl").exists()),  # one training at a time on it
@@ -122,14 +132,13 @@ rule train:
 
 rule compare:
     input:
-        RUNS,
+        TRAININGS,
     output:
-        ".done/{notebook}",
+        ".done/{notebook}-{key}",
     wildcard_constraints:
         notebook="04_confusion_matrices|05_heatmap_gallery",
     params:
         notebook="{notebook}",
-        key=lambda wildcards: data_key(wildcards.notebook),
     threads: CONFIG.threads
     shell:
         EXECUTE + "--parameters {MATRIX:q} --output {params.notebook}.ipynb --html html/{params.notebook}.html"

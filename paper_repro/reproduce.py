@@ -53,8 +53,8 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
         with atomic_write(settings) as path:
             path.write_text(json.dumps({"profile": profile, "overrides": overrides}), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
-                   "--configfile", str(settings), "--rerun-triggers", "params", "input", "mtime", "--rerun-incomplete",
-                   "--resources", "gpu=1", "--quiet", "all", "--cores", str(_cores()), "--scheduler", "greedy", *options]
+                   "--configfile", str(settings), "--rerun-triggers", "mtime", "--ignore-incomplete", "--quiet", "all",
+                   "--resources", "gpu=1", "--cores", str(_cores()), "--scheduler", "greedy", *options]
         return _run(command, lock)
 
 

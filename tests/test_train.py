@@ -314,3 +314,19 @@ def test_full_disk_keeps_the_earlier_checkpoint(checkpoints, monkeypatch):
     with pytest.raises(ReproError, match="No space left on device.*free some space"):
         checkpoint.save(checkpoints, 4, {"epoch": 4})
     assert sorted(path.name for path in checkpoints.iterdir()) == before
+
+
+TRASHNET = Path(__file__).resolve().parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"
+
+
+@pytest.mark.trashnet
+@pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
+def test_real_photographs(tmp_path, monkeypatch):
+    """The real zip trains, predicts its committed test fold better than its largest class, and has its boxes measured."""
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+    recipe = TINY | {"num_folds": 5, "epochs": 4, "batch_size": 32, "mixup": 0.0}
+    run = train(load_profile("smoke", data=str(TRASHNET), **recipe), "stage", 0, tmp_path)
+    assert run.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+    assert len(run.predictions) == run.environment["images"]["test"] > 450
+    assert run.metrics["accuracy_interval"][0] > 594 / 2527
+    assert run.measures["box_gain"].notna().any()

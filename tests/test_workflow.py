@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).resolve().parents[1]
 ARMS = ["none", "stage"]
-TRAININGS = [f".done/{arm}-fold0" for arm in ARMS]  # as Snakemake's targets: the trainings alone
+TRAININGS = ["--", "--until", "train"]  # options for Snakemake: the trainings alone
 PARAMETERS = 'profile = "smoke"\ndata = None\nout = "results/smoke"\noverrides = {}\n'
 # As paper_repro.runs.complete, without its import of torch.
 COMPLETE = ("import json, os, pathlib\n_ = pathlib.Path(os.environ['PAPER_REPRO_RECORD'])"
@@ -127,25 +127,25 @@ def test_runs_what_is_out_of_date_and_no_more(project):
 def test_stopped_by_a_signal(project, number):
     """The whole run stops at a signal, leaves no kernel, and continues where it was; what was finished stays so."""
     results = project / "results" / "smoke"
-    process = start(project, "--", *TRAININGS, slow_arm="stage")
+    process = start(project, *TRAININGS, slow_arm="stage")
     kernel = wait_for(results / "stage" / "fold0" / "kernel", process)
-    wait_for(results / ".done" / "none-fold0", process)
+    wait_for(results / "none" / "fold0" / "done", process)
     process.send_signal(number)
     output, _ = process.communicate()
     assert process.returncode == 128 + number, output
     assert_ends(kernel.read_text())
     assert not (results / "stage" / "fold0" / "done").exists()
     assert list((results / "stage" / "fold0" / "logs").glob("*.ipynb"))
-    assert reproduce(project, "--", *TRAININGS) == ["03 stage"]
+    assert reproduce(project, *TRAININGS) == ["03 stage"]
 
 
 @pytest.mark.parametrize("victim", ["paper_repro.reproduce", "snakemake", "paper_repro.execute"])
 def test_killed(project, victim):
     """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
     results = project / "results" / "smoke"
-    process = start(project, "--", *TRAININGS, slow_arm="stage")
+    process = start(project, *TRAININGS, slow_arm="stage")
     kernel = wait_for(results / "stage" / "fold0" / "kernel", process).read_text()
-    wait_for(results / ".done" / "none-fold0", process)
+    wait_for(results / "none" / "fold0" / "done", process)
     family = [str(process.pid), *children(process.pid)]
     killed = [p for p in family if victim in Path("/proc", p, "cmdline").read_text().split("\0")[2]]
     os.kill(int(killed[-1]), signal.SIGKILL)
@@ -154,50 +154,49 @@ def test_killed(project, victim):
     assert_ends(kernel)
     for member in family:
         assert_ends(member)
-    assert reproduce(project, "--", *TRAININGS) == ["03 stage"]
+    assert reproduce(project, *TRAININGS) == ["03 stage"]
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("PAPER_REPRO_KILLS", "2"))))
 def test_killed_at_a_random_moment(project, seed):
     """Killed at any moment, a run is either finished and not redone, or not counted. PAPER_REPRO_KILLS: how many."""
     results = project / "results" / "smoke"
-    process = start(project, "--", *TRAININGS)
+    process = start(project, *TRAININGS)
     time.sleep(random.Random(seed).uniform(1, 15))
     finished = {mark.name: mark.read_bytes() for mark in (results / ".done").glob("*")}
     process.kill()
     process.communicate()
     for _ in range(100):  # the processes it started follow it
-        again = subprocess.run(command("--", *TRAININGS), cwd=project, capture_output=True, text=True)
+        again = subprocess.run(command(*TRAININGS), cwd=project, capture_output=True, text=True)
         if "another process is working on" not in again.stderr:
             break
         time.sleep(0.1)
     assert again.returncode == 0, again.stdout + again.stderr
     for arm in ARMS:
-        run = results / arm / "fold0"
-        assert (run / "done").read_bytes() == (results / ".done" / f"{arm}-fold0").read_bytes()
-        if f"{arm}-fold0" in finished:
-            assert (run / "done").read_bytes() == finished[f"{arm}-fold0"]
+        done = (results / arm / "fold0" / "done").read_bytes()
+        (mark,) = (results / ".done").glob(f"{arm}-*")
+        assert mark.read_bytes() == done == finished.get(mark.name, done)
 
 
 def test_two_at_once(project):
     """A second call into the same folder is refused with one clear line, and the first one is not disturbed."""
-    first = start(project, "--", *TRAININGS)
-    wait_for(project / "results" / "smoke" / TRAININGS[0], first)
+    first = start(project, *TRAININGS, slow_arm="stage")
+    kernel = wait_for(project / "results" / "smoke" / "stage" / "fold0" / "kernel", first)
     second = subprocess.run(command(), cwd=project, capture_output=True, text=True)
     assert second.returncode == 2
     assert re.fullmatch(r"error: another process is working on .*/results/smoke: .*\n", second.stderr)
-    output, _ = first.communicate()
-    assert first.returncode == 0, output
+    assert first.poll() is None and Path("/proc", kernel.read_text()).exists()
+    first.terminate()
+    first.communicate()
 
 
 def test_failure_keeps_what_was_finished(project):
     """A failing notebook is named with its error; the run of an earlier call stays as it was."""
-    target = ["--", TRAININGS[0]]
     run = project / "results" / "smoke" / "none" / "fold0"
-    reproduce(project, *target)
+    reproduce(project, *TRAININGS)
     earlier = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
     edit(project / "notebooks" / "02_baseline.ipynb", "folder =", "raise ValueError('wrong here')\nfolder =")
-    process = start(project, *target)
+    process = start(project, *TRAININGS)
     output, _ = process.communicate()
     assert process.returncode == 1
     assert "error: 02_baseline.ipynb: code cell [3] raised ValueError: wrong here" in output

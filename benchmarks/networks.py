@@ -259,7 +259,7 @@ def _augmentation(bench: Bench, config: Config) -> Iterator[Row]:
 
 
 def floor(bench: Bench) -> Iterator[Row]:
-    """Operations and bytes of a step: the time that the larger of the two takes at the rate of a matrix product or copy."""
+    """Operations and bytes of a step, and its speed beside the slower of the two at a matrix product's and a copy's."""
     bytes_per_second = bandwidth(bench.device)
     yield figure("peak: copy", bytes_per_second / 1e9, "GB/s")
     for precision in tqdm(bench.precisions, "floor", leave=False):

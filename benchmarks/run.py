@@ -99,8 +99,11 @@ def plot(rows: list[Row]) -> plt.Figure:
         axes.annotate(f"{row.value:.3g} {row.unit} ({row.target})", (1.01, height), va="center", fontsize=8,
                       xycoords=("axes fraction", "data"))
     axes.axvline(1, color="0.3", linewidth=1)
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in (0.2, 0.5, 0.8, 1, 1.2, 1.5, 2, 4, 8, 16, 32, 64) if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_yticks(range(len(rows)), [f"{row.what}\nbeside {row.beside}" if row.beside else row.what for row in rows],
                     fontsize=8)
     axes.set_ylim(-0.7, len(rows) - 0.3)

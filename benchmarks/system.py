@@ -61,6 +61,14 @@ def _size(image: Image.Image) -> tuple[int, int]:
     return image.size
 
 
+def _preparation(bench: Bench, folder: Path) -> float:
+    """Seconds to prepare a folder from nothing."""
+    with new_cache(bench.scratch):
+        start = time.perf_counter()
+        load_dataset(str(folder), bench.config.prepared_size)
+        return time.perf_counter() - start
+
+
 def prepare(bench: Bench) -> Iterator[Row]:
     """Preparing the photographs beside ImageFolder decoding them once; then opening what is prepared."""
     folder, size = bench.scratch / "photographs", bench.config.prepared_size
@@ -74,17 +82,11 @@ def prepare(bench: Bench) -> Iterator[Row]:
         write_photographs(folder, 2_527, (512, 384))
     decoded = ImageFolder(folder, transform=_size)  # its loader decodes; nothing else is done with the picture
 
-    def ours():
-        with new_cache(bench.scratch):
-            start = time.perf_counter()
-            load_dataset(str(folder), size)
-            return time.perf_counter() - start
-
     def decode(workers):
         for _ in DataLoader(decoded, batch_size=32, num_workers=workers):
             pass
 
-    taken = in_turn({"ours": ours, "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
+    taken = in_turn({"ours": partial(_preparation, bench, folder), "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
                      "all": lambda: decode(bench.threads)}, bench.rounds)
     what = f"preparing {len(decoded):,} photographs at {size} px"
     yield duration(what, "ImageFolder decoding them once", taken["ours"], taken["one"], 1.1)
@@ -156,23 +158,18 @@ def memory(bench: Bench) -> Iterator[Row]:
 
 def scaling(bench: Bench) -> Iterator[Row]:
     """What grows with the data: ten times the photographs."""
-    size = bench.config.prepared_size
     actions = {}
     for count in (FEW, MANY):
         folder = bench.scratch / f"photographs{count}"
         write_photographs(folder, count, (256, 192))
-        dataset = load_dataset(str(folder), size)
+        dataset = load_dataset(str(folder), bench.config.prepared_size)
         table = dataset.table
         probabilities = np.random.default_rng(0).dirichlet(np.ones(6), count)
         predictions = predictions_frame(table["image"].to_numpy(), 0, table["truth"].to_numpy(), probabilities,
                                         dataset.classes)
         groups = table.set_index("image")["group"]
 
-        def prepared(folder=folder):
-            with new_cache(bench.scratch):
-                load_dataset(str(folder), size)
-
-        actions |= {("preparation", count): prepared,
+        actions |= {("preparation", count): partial(_preparation, bench, folder),
                     ("near-duplicate search", count): partial(near_duplicate_groups, dataset.images),
                     ("splits", count): partial(make_folds, table, 5, 0),
                     ("evaluation", count): partial(metrics, predictions, dataset.classes, groups)}

@@ -322,7 +322,7 @@ TRASHNET = Path(__file__).resolve().parents[2] / "shared" / "data" / "trashnet" 
 @pytest.mark.trashnet
 @pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
 def test_real_photographs(tmp_path, monkeypatch):
-    """The real zip trains, predicts its committed test fold better than its largest class, and has its boxes measured."""
+    """The real zip trains, predicts its committed test fold above its largest class, and has its boxes measured."""
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
     recipe = TINY | {"num_folds": 5, "epochs": 4, "batch_size": 32, "mixup": 0.0}
     run = train(load_profile("smoke", data=str(TRASHNET), **recipe), "stage", 0, tmp_path)

@@ -77,7 +77,7 @@ def _run(command: list[str], lock: IO) -> int:
                 os.killpg(process.pid, signal.SIGKILL)
     if stopped:
         raise SystemExit(128 + stopped[0][0])
-    return process.returncode
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
 def _cores() -> int:

@@ -70,12 +70,12 @@ def start(project, *options, slow_arm="", **overrides):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def wait_for(path, process):
-    """Returns the path as soon as something is there; fails when the process ends before."""
-    while not path.exists():
+def wait_for(pattern, results, process):
+    """The file that fits the pattern, as soon as it is there; fails when the process ends before."""
+    while not (found := list(results.glob(pattern))):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
-    return path
+    return found[0]
 
 
 def assert_ends(process_id, seconds=5):
@@ -117,7 +117,7 @@ def test_runs_what_is_out_of_date_and_no_more(project):
     assert reproduce(project, **slower) == ["03 stage", "04", "05"]
     assert "0.01" in (results / "stage" / "fold0" / "metrics.json").read_text()
     edit(project / "notebooks" / "05_heatmap_gallery.ipynb", "folder =", "place = folder =")
-    (results / "none" / "fold0" / "done").write_text("made anew in JupyterLab")
+    (results / "none" / "fold0" / "metrics.json").write_text("made anew in JupyterLab")
     (results / "01_data_exploration.ipynb").unlink()
     assert reproduce(project, **slower) == ["01", "02 none", "04", "05"]
     assert reproduce(project, arms=["none"]) == ["04", "05"]
@@ -128,8 +128,8 @@ def test_stopped_by_a_signal(project, number):
     """The whole run stops at a signal, leaves no kernel, and continues where it was; what was finished stays so."""
     results = project / "results" / "smoke"
     process = start(project, *TRAININGS, slow_arm="stage")
-    kernel = wait_for(results / "stage" / "fold0" / "kernel", process)
-    wait_for(results / "none" / "fold0" / "done", process)
+    kernel = wait_for("stage/fold0/kernel", results, process)
+    wait_for(".done/none-*", results, process)
     process.send_signal(number)
     output, _ = process.communicate()
     assert process.returncode == 128 + number, output
@@ -144,8 +144,8 @@ def test_killed(project, victim):
     """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
     results = project / "results" / "smoke"
     process = start(project, *TRAININGS, slow_arm="stage")
-    kernel = wait_for(results / "stage" / "fold0" / "kernel", process).read_text()
-    wait_for(results / "none" / "fold0" / "done", process)
+    kernel = wait_for("stage/fold0/kernel", results, process).read_text()
+    wait_for(".done/none-*", results, process)
     family = [str(process.pid), *children(process.pid)]
     killed = [p for p in family if victim in Path("/proc", p, "cmdline").read_text().split("\0")[2]]
     os.kill(int(killed[-1]), signal.SIGKILL)
@@ -181,7 +181,7 @@ def test_killed_at_a_random_moment(project, seed):
 def test_two_at_once(project):
     """A second call into the same folder is refused with one clear line, and the first one is not disturbed."""
     first = start(project, *TRAININGS, slow_arm="stage")
-    kernel = wait_for(project / "results" / "smoke" / "stage" / "fold0" / "kernel", first)
+    kernel = wait_for("stage/fold0/kernel", project / "results" / "smoke", first)
     second = subprocess.run(command(), cwd=project, capture_output=True, text=True)
     assert second.returncode == 2
     assert re.fullmatch(r"error: another process is working on .*/results/smoke: .*\n", second.stderr)

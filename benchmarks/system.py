@@ -86,7 +86,8 @@ def prepare(bench: Bench) -> Iterator[Row]:
         for _ in DataLoader(decoded, batch_size=32, num_workers=workers):
             pass
 
-    taken = in_turn({"ours": partial(_preparation, bench, folder), "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
+    taken = in_turn({"ours": partial(_preparation, bench, folder),
+                     "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
                      "all": lambda: decode(bench.threads)}, bench.rounds)
     what = f"preparing {len(decoded):,} photographs at {size} px"
     yield duration(what, "ImageFolder decoding them once", taken["ours"], taken["one"], 1.1)

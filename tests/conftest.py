@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import signal
 
 import nbformat
 import pytest
@@ -16,6 +17,14 @@ def own_cache(tmp_path_factory):
         del os.environ["PAPER_REPRO_CACHE"]
     else:
         os.environ["PAPER_REPRO_CACHE"] = earlier
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hears_interrupts():
+    """Processes started by tests hear SIGINT, which a shell's background job ignores and hands on to its children."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_imports_are_declared():
     """Every package that the code imports is a dependency, and the package itself needs none of the tests'."""
     distributions = packages_distributions()
     core = {canonicalize_name(requirement.name) for requirement in CORE}
+    own = {"paper_repro", *(path.stem for path in ROOT.glob("benchmarks/*.py"))}  # scripts there import each other
     for path in [*ROOT.glob("paper_repro/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
         declared = core if path.parent.name == "paper_repro" else core | {canonicalize_name(r.name) for r in TEST}
         for node in ast.walk(ast.parse(path.read_text())):
@@ -65,7 +66,7 @@ def test_imports_are_declared():
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module]
-            for module in {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"paper_repro"}:
+            for module in {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - own:
                 providers = {canonicalize_name(name) for name in distributions.get(module, [])}
                 assert providers & declared, f"{path.name} imports {module}, of {providers or 'no package'}"
 

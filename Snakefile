@@ -72,9 +72,10 @@ TRAININGS = [
     for arm in CONFIG.arms for fold in CONFIG.folds
 ]
 # What notebook 01 shows of the configuration.
-SHOWN = CONFIG.model_dump(
-    include={"boxes", "image_size", "num_folds", "split_seed", "crop_area", "rotate", "jitter", "mixup"}
-)
+SHOWN = [
+    getattr(CONFIG, name)
+    for name in ("boxes", "image_size", "num_folds", "split_seed", "crop_area", "rotate", "jitter", "mixup")
+]
 EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)
 COMPARISONS = [
     mark(notebook, notebook, DATA, PACKAGE, CONFIG.boxes, TRAININGS)

@@ -179,13 +179,6 @@ def _kill(manager: AsyncKernelManager | None) -> bool:
     return True
 
 
-def _traceback(error: PapermillExecutionError) -> str:
-    """The cell's traceback as plain text; none for an error whose message is meant for the user."""
-    if error.ename == ReproError.__name__:
-        return ""
-    return "\n" + re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-
-
 def _last_cell(unfinished: Path) -> str:
     """Names the cell that was started last, by its number among the code cells and its first line."""
     cells = [cell for cell in nbformat.read(unfinished, as_version=4).cells if cell.cell_type == "code"]

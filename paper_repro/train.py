@@ -51,8 +51,9 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
             f"batch_size: {config.batch_size} is more than the {len(parts.train)} training images: make it smaller"
         )
     key = run_key(config, arm, fold, identity(dataset, folds))
-    if _is_trained(folder, key):
-        return runs.load_run(folder, finished=False)
+    trained = _trained(folder, key)
+    if trained is not None:
+        return trained
 
     check_writable(folder)
     scratch = cache_dir("checkpoints", key)
@@ -107,11 +108,13 @@ def identity(dataset: Dataset, folds: pd.DataFrame) -> str:
     return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
 
 
-def _is_trained(folder: Path, key: str) -> bool:
+def _trained(folder: Path, key: str) -> runs.Run | None:
+    """The run in `folder`, if it is whole and has this key."""
     try:
-        return runs.load_run(folder, finished=False).environment["key"] == key
+        run = runs.load_run(folder, finished=False)
+        return run if run.environment["key"] == key else None
     except (ReproError, KeyError):
-        return False
+        return None
 
 
 def pick_precision(config: Config) -> str:

@@ -15,8 +15,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import sobel
-from scipy.stats import spearmanr
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
@@ -46,7 +45,7 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
         steps: of the insertion and deletion curves.
 
     Returns the columns image, truth, predicted, confidence, layer, grid ("8x8"), map, zero_map (no value
-    above zero); box_area, box_gain, mask_area, mask_gain (`energy`); mask_ap, mask_auc, mask_iou (`ranking`);
+    above zero); box_area, box_gain, mask_area, mask_gain (`energy`); mask_auc, mask_iou (`ranking`);
     drop, increase (`confidence_change`); insertion_*, deletion_* (`perturbation`); road_* (`road`).
     Localisation is NaN on grids below 4x4, and for boxes that cover half of the frame or more.
     """
@@ -74,7 +73,12 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
     for layer, module in layers.items():
         cams = _cams(model, module, inputs, predicted, batch_size)
         grid = tuple(cams.shape[1:])
-        for name, maps in {"gradcam": cams, **trivial_maps(images, grid, seed)}.items():
+        by_name = {"gradcam": cams, **trivial_maps(images, grid, seed)}
+        # All maps of the few images together: small batches are slow.
+        repeated = [torch.cat([maps[few] for maps in by_name.values()]), inputs[few].repeat(len(by_name), 1, 1, 1),
+                    predicted[few].repeat(len(by_name))]
+        faith = pd.concat([batched(f, *repeated) for f in faithfulness], axis=1)
+        for place, (name, maps) in enumerate(by_name.items()):
             parts = [described.assign(layer=layer, grid=f"{grid[0]}x{grid[1]}", map=name,
                                       zero_map=_empty(maps))]
             if boxes is not None:
@@ -83,7 +87,7 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
                 parts.append(found.add_prefix("box_"))
             if masks is not None:
                 parts += [batched(f, maps, masks).add_prefix("mask_") for f in (energy, ranking)]
-            parts += [batched(f, maps[few], inputs[few], predicted[few]).set_index(few) for f in faithfulness]
+            parts.append(faith[place * len(few):(place + 1) * len(few)].set_index(few))
             tables.append(pd.concat(parts, axis=1))
     return pd.concat(tables, ignore_index=True)
 
@@ -131,23 +135,24 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
 
 
 def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
-    """How well a map ranks the object's pixels first, whatever its scale: ap, auc and iou.
+    """How well a map ranks the object's pixels first, whatever its scale: auc and iou.
 
-    Average precision and ROC-AUC of the pixels' values against the mask (N, S, S) bool, chance being the
-    mask's area and 0.5; intersection over union of the mask with as many top pixels as it has. NaN on a
-    grid below 4x4 and for a mask without pixels inside or outside.
+    Area under the ROC curve of the pixels' values against the mask (N, S, S) bool, as the Mann-Whitney
+    statistic, chance being 0.5; intersection over union of the mask with as many top pixels as it has. NaN on
+    a grid below 4x4 and for a mask without pixels inside or outside.
     """
-    found = np.full((len(maps), 3), np.nan)
-    if min(maps.shape[1:]) >= SMALLEST_GRID:
-        enlarged = _enlarge(maps, masks.shape[-1])
-        ranks = _ranks(enlarged).numpy()
-        rows = zip(enlarged.flatten(1).numpy(), ranks, masks, strict=True)
-        for i, (values, rank, mask) in enumerate(rows):
-            if 0 < mask.sum() < mask.size:
-                top = rank < mask.sum()
-                found[i] = (average_precision_score(mask.ravel(), values),
-                            roc_auc_score(mask.ravel(), values), (top & mask).sum() / (top | mask).sum())
-    return pd.DataFrame(found, columns=["ap", "auc", "iou"])
+    inside = masks.sum((1, 2))
+    outside = masks[0].size - inside
+    if min(maps.shape[1:]) < SMALLEST_GRID:
+        return pd.DataFrame({"auc": np.nan, "iou": np.nan}, index=range(len(maps)))
+    enlarged = _enlarge(maps, masks.shape[-1])
+    flat = masks.reshape(len(masks), -1)
+    rank_sum = (rankdata(enlarged.flatten(1).numpy(), axis=1) * flat).sum(1)  # ties share their mean rank
+    top = _ranks(enlarged).numpy() < inside[:, None, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = pd.DataFrame({"auc": (rank_sum - inside * (inside + 1) / 2) / (inside * outside),
+                              "iou": (top & masks).sum((1, 2)) / (top | masks).sum((1, 2))})
+    return found.where(pd.Series((inside > 0) & (outside > 0)), axis=0)
 
 
 # ---- faithfulness: does the prediction depend on what the map marks? -----------------------------

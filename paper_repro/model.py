@@ -51,7 +51,8 @@ class SqueezeExcitation(nn.Module):
         """Gate (N, C) of `u` (N, C, H, W)."""
         # In full precision under autocast too: bfloat16 cannot tell a gate of 1 from one of 1.003.
         with torch.autocast(u.device.type, enabled=False):
-            squeezed = u.mean(dim=(2, 3), dtype=self.fc1.weight.dtype)  # (N, C, H, W) -> (N, C)
+            # Sum, then divide: `mean` back-propagates through a full-size tensor in single precision.
+            squeezed = u.sum(dim=(2, 3)).to(self.fc1.weight.dtype) / u[0, 0].numel()  # (N, C, H, W) -> (N, C)
             # A 1×1 convolution of a 1×1 map is a matrix product, which costs less.
             hidden = F.relu(F.linear(squeezed, self.fc1.weight.flatten(1), self.fc1.bias))  # -> (N, C // r)
             gate = torch.sigmoid(F.linear(hidden, self.fc2.weight.flatten(1), self.fc2.bias))  # -> (N, C)

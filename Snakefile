@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import paper_repro
-from paper_repro.config import ATTENTION_ARMS, load_profile
+from paper_repro.config import GATED_ARMS, load_profile
 from paper_repro.files import sha256_file
 from paper_repro.keys import data_stamp, run_key
 from paper_repro.processes import PARENT, follow_parent
@@ -55,7 +55,7 @@ def mark(name, notebook, *decisive):
 
 
 def training_notebook(arm):
-    return "03_stage_se_training" if arm.removesuffix("-identity") in ATTENTION_ARMS else "02_baseline"
+    return "03_stage_se_training" if arm in GATED_ARMS else "02_baseline"
 
 
 def is_valid(mark):
@@ -74,7 +74,9 @@ TRAININGS = [
 # What notebook 01 shows of the configuration.
 SHOWN = [
     getattr(CONFIG, name)
-    for name in ("boxes", "image_size", "num_folds", "split_seed", "crop_area", "rotate", "jitter", "mixup")
+    for name in (
+        "boxes", "image_size", "num_folds", "split_seed", "grouped", "crop_area", "rotate", "jitter", "mixup",
+    )
 ]
 EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)
 COMPARISONS = [
@@ -97,7 +99,7 @@ EXECUTE = (
 
 
 wildcard_constraints:
-    arm="[a-z0-9_]+(-identity)?",
+    arm="[a-z0-9_]+(-[a-z]+)?",
     fold="[0-9]+",
     key="[0-9a-f]{12}",
 

@@ -58,7 +58,7 @@ class Bench:
 
 def trainer(config: Config, dataset: Dataset, batches: int, scratch: Path) -> _Trainer:
     """paper_repro's own training (its loop, no copy of it) of the stage arm, with an epoch of `batches` batches."""
-    parts = split(load_folds(dataset, config.num_folds, config.split_seed), 0)
+    parts = split(load_folds(dataset, config), 0)
     parts = replace(parts, train=np.resize(parts.train, batches * config.batch_size))
     return _Trainer(config, "stage", 0, dataset, parts, scratch)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from paper_repro.files import ReproError, atomic_write, sha256_file
+from paper_repro.files import PARTIAL, ReproError, atomic_write, sha256_file
 
 FORMAT = 1  # raised when a checkpoint's content changes its meaning
 _DIGITS = 16
@@ -31,13 +31,15 @@ def is_intact(path: Path) -> bool:
 
 
 def save(folder: Path, epoch: int, state: dict) -> None:
-    """Writes the state after `epoch` and removes all but the newest two.
+    """Writes the state after `epoch` and removes all but the newest two. One process at a time, as `train` sees to.
 
     Raises:
         ReproError: no space or no permission; the older checkpoints are untouched.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
+    for left in folder.glob(f"{PARTIAL}*.pt"):  # by a killed process; a laptop's disk has no room for many
+        left.unlink()
     save_hashed(folder, f"epoch{epoch:05d}", ".pt", buffer.getvalue())
     for old in sorted(folder.glob("epoch*-*.pt"))[:-2]:
         old.unlink()
@@ -47,7 +49,7 @@ def load_newest(folder: Path) -> dict | None:
     """The newest intact state, or None; a damaged file is named in a warning and passed over.
 
     Raises:
-        ReproError: written by a newer version of this package.
+        ReproError: written by a newer version of this package, or holding more than tensors and plain values.
     """
     for path in sorted(folder.glob("epoch*-*.pt"), reverse=True):
         if not is_intact(path):
@@ -56,10 +58,19 @@ def load_newest(folder: Path) -> dict | None:
                 stacklevel=2,
             )
             continue
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state.get("format") != FORMAT:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # whatever the content leads torch to
             raise ReproError(
-                f"checkpoint {path} has format {state.get('format')}, this version reads {FORMAT}: "
+                f"checkpoint {path} cannot be read as tensors and numbers alone ({type(error).__name__}), so this "
+                "package did not write it: delete it to continue from the one before"
+            ) from error
+        found = state.get("format") if isinstance(state, dict) else None
+        if found != FORMAT:
+            raise ReproError(
+                f"checkpoint {path} has format {found}, this version reads {FORMAT}: "
                 "update paper_repro, or delete the file to start again"
             )
         return state

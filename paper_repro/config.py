@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from paper_repro.files import ReproError, project_root
 
 ATTENTION_ARMS = ("block", "stage", "stage_recompute", "stage_output")
+CONTROL_ARMS = ("half", "none-shuffled")
 PLAIN_CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
-ARMS = ("none", *ATTENTION_ARMS, *(f"{arm}-identity" for arm in ATTENTION_ARMS), *PLAIN_CNNS)
+GATED_ARMS = tuple(f"{arm}{start}" for start in ("", "-identity", "-double") for arm in ATTENTION_ARMS)
+ARMS = ("none", *GATED_ARMS, *CONTROL_ARMS, *PLAIN_CNNS)
 
 
 class Config(BaseModel):
@@ -29,9 +31,10 @@ class Config(BaseModel):
     image_size: int = Field(ge=32, le=1024, description="side of the network's square input, pixels")
     num_folds: int = Field(5, ge=2, le=20)
     split_seed: int = Field(0, ge=0, lt=2**31)
+    grouped: bool = Field(True, description="near-identical photographs in one part; false only to measure leakage")
 
     # What is trained
-    backbone: Literal["resnet18", "resnet50"] = "resnet50"
+    backbone: Literal["resnet18", "resnet50", "efficientnet_lite0"] = "resnet50"
     arms: list[str] = Field(min_length=1)
     folds: list[int] = Field(min_length=1)
     reduction: int = Field(16, ge=1, description="r of the squeeze-and-excitation module")

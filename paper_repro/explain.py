@@ -282,6 +282,39 @@ def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
                      for x, y in pairs])
 
 
+# ---- what attention adds: do the gates agree? ----------------------------------------------------
+
+
+def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
+    """Whether the blocks of a stage want the same gate, as one gate per stage supposes (claim C3's premise).
+
+    Takes the gates (G, N, C) of a network with a gate per block. A row per stage with G > 1 and per image n,
+    correlations being over the C channels:
+    within, of the image's gates in two blocks, mean over the pairs of blocks;
+    between, of the gates of n and of another image in one block, mean over blocks and other images;
+    specific, as within after taking each channel's mean over the images away in every block: what this very
+    picture adds, 0 where the blocks answer it independently.
+    """
+    tables = []
+    for stage, gate in gates.items():
+        blocks, images, _ = gate.shape
+        if blocks > 1:
+            unit = F.normalize(gate - gate.mean(2, keepdim=True), dim=2)  # (G, N, C)
+            own = gate - gate.mean(1, keepdim=True)
+            own = F.normalize(own - own.mean(2, keepdim=True), dim=2)
+            alike = torch.einsum("gnc,gmc->gnm", unit, unit)  # (G, N, N)
+            tables.append(pd.DataFrame({
+                "stage": stage, "position": range(images), "within": _pairs(unit), "specific": _pairs(own),
+                "between": (alike.sum(2) - 1).mean(0) / (images - 1)}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _pairs(unit):
+    """Mean over the pairs of blocks of the inner product of their unit vectors (G, N, C), (N,)."""
+    blocks = len(unit)
+    return ((unit.sum(0) ** 2).sum(1) - blocks) / (blocks * (blocks - 1))
+
+
 def _cams(model, module, inputs, target, batch_size):
     """Raw cams (N, h, w) of the target classes (N,), on the CPU."""
     device = next(model.parameters()).device

@@ -8,7 +8,9 @@ from paper_repro.config import Config
 from paper_repro.syntax import syntax_hash
 
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
-DECISIVE = ("augment", "data", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train")
+DECISIVE = (
+    "augment", "data", "efficientnet", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train",
+)
 # These keys of Config do not: which runs there are, and how fast one goes.
 _INCIDENTAL = {"arms", "folds", "workers", "threads", "faithful", "data", "boxes", "learning_rates", "learning_rate"}
 

@@ -1,4 +1,4 @@
-"""ResNet with squeeze-and-excitation once per stage (the paper), once per block (SENet) and three variants between.
+"""ResNet with squeeze-and-excitation once per stage (the paper), once per block (SENet), and variants and controls.
 
 Bai and Joe, IEEE Access 12 (2024), put one squeeze-and-excitation (SE) module into each stage of ResNet50, keep the
 gate it computes in a "global tensor" and reuse it in the stage's other blocks. Here that tensor is a value of one
@@ -16,8 +16,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from paper_repro.files import ReproError, sha256_file
 
-ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output")
-GATE_INIT = ("default", "identity")
+ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output", "half")
+GATE_INIT = ("default", "identity", "double")
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -31,19 +31,21 @@ class SqueezeExcitation(nn.Module):
 
     Args:
         channels: C, of the tensor to be recalibrated.
-        reduction: r; the hidden width is C // r. ValueError where r is not a divisor of C.
-        gate_init: "default" (gate in (0, 1), near 0.5 at the start) or "identity".
+        reduction: r; the hidden width is C // r. ReproError where r is not a divisor of C.
+        gate_init: "default" (gate in (0, 1), near 0.5 at the start), "identity", or "double": 2·sigmoid with the
+            default's weights, near 1 at the start, which parts the gate's range from its exact start.
     """
 
     def __init__(self, channels: int, reduction: int = 16, gate_init: str = "default"):
         super().__init__()
         if reduction < 1 or channels % reduction:
-            raise ReproError(f"reduction: {reduction} does not divide {channels} channels: use a divisor, such as 16")
+            raise ReproError(f"reduction: {reduction} does not divide {channels} channels: use a divisor, such as 8")
         self.fc1 = nn.Conv2d(channels, channels // reduction, kernel_size=1)
         self.fc2 = nn.Conv2d(channels // reduction, channels, kernel_size=1)
         self.register_buffer("scale", None)
-        if gate_init == "identity":
+        if gate_init != "default":
             self.scale = torch.tensor(2.0)
+        if gate_init == "identity":
             nn.init.zeros_(self.fc2.weight)
             nn.init.zeros_(self.fc2.bias)
 
@@ -57,6 +59,15 @@ class SqueezeExcitation(nn.Module):
             hidden = F.relu(F.linear(squeezed, self.fc1.weight.flatten(1), self.fc1.bias))  # -> (N, C // r)
             gate = torch.sigmoid(F.linear(hidden, self.fc2.weight.flatten(1), self.fc2.bias))  # -> (N, C)
             return gate if self.scale is None else gate * self.scale
+
+
+class HalfGate(nn.Module):
+    """A control without parameters: every gate is 0.5, the value near which default gates start. What this arm gains
+    over "none" is owed to smaller residual branches, not to attention."""
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Gate (N, C) of `u` (N, C, H, W)."""
+        return torch.full(u.shape[:2], 0.5, device=u.device)
 
 
 class StoredGate:
@@ -76,6 +87,8 @@ class StoredGate:
 
 class _Recalibrated:
     """A residual block whose branch `u` may be multiplied by a gate before the shortcut is added."""
+
+    has_shortcut = True
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -114,18 +127,24 @@ class Stage(nn.Module):
     """The blocks of one stage, and what computes their gates.
 
     `len(stage)` is the number of blocks and `stage[i]` block i; the parameter names are those of nn.Sequential.
+    A gate acts only in blocks that have a shortcut, as all of a ResNet's do.
+
+    Args:
+        channels: C of the stage's output, which the `u` of all its blocks share.
     """
 
-    def __init__(self, blocks: nn.Sequential, attention: str, reduction: int, gate_init: str):
+    def __init__(self, blocks: nn.Sequential, channels: int, attention: str, reduction: int, gate_init: str):
         super().__init__()
         self.attention = attention
         self.num_blocks = len(blocks)
         for index, block in enumerate(blocks):
             self.add_module(str(index), block)
-        channels = blocks[-1].conv1.in_channels  # of the stage's output, which all its blocks share
         if attention == "block":
             for block in blocks:
-                block.se = SqueezeExcitation(channels, reduction, gate_init)
+                if block.has_shortcut:
+                    block.se = SqueezeExcitation(channels, reduction, gate_init)
+        elif attention == "half":
+            self.se = HalfGate()
         else:
             self.se = SqueezeExcitation(channels, reduction, gate_init)
 
@@ -149,19 +168,16 @@ class Stage(nn.Module):
 
             return excite_and_record
 
-        if self.attention == "stage":
-            stored = StoredGate(self.se)
-            x = self[0](x, recorded(stored.compute))
-            for block in list(self)[1:]:
-                x = block(x, stored.reuse)
-            return x
+        stored = StoredGate(self.se) if self.attention == "stage" else None
+        excite = stored and recorded(stored.compute)
         for block in self:
-            if self.attention == "block":
-                x = block(x, recorded(block.se))
-            elif self.attention == "stage_recompute":
-                x = block(x, recorded(self.se))
-            else:
+            if not block.has_shortcut or self.attention == "stage_output":
                 x = block(x)
+            elif self.attention == "stage":
+                x = block(x, excite)
+                excite = stored.reuse
+            else:  # the block's own module for "block", the stage's for "stage_recompute" and "half"
+                x = block(x, recorded(self.se if block.se is None else block.se))
         if self.attention == "stage_output":
             x = x * recorded(self.se)(x)[:, :, None, None].to(x.dtype)
         return x
@@ -178,7 +194,9 @@ class AttentionResNet(ResNet):
         self.attention = attention
         if attention != "none":
             for name in STAGES:
-                setattr(self, name, Stage(getattr(self, name), attention, reduction, gate_init))
+                blocks = getattr(self, name)
+                channels = blocks[-1].conv1.in_channels
+                setattr(self, name, Stage(blocks, channels, attention, reduction, gate_init))
 
     def forward(self, images: Tensor, return_gates: bool = False):
         """Logits (N, num_classes) of `images` (N, 3, H, W).
@@ -212,10 +230,12 @@ def resnet50(
 
     Args:
         attention: "none"; "block" (SENet); "stage" (the paper: one gate per stage, stored and reused);
-            "stage_recompute" (one SE per stage, a gate per block); "stage_output" (one SE on the stage's output).
+            "stage_recompute" (one SE per stage, a gate per block); "stage_output" (one SE on the stage's output);
+            "half" (a control: every gate is 0.5).
         num_classes: width of `fc`.
         reduction: r of the SE modules.
-        gate_init: "default", or "identity": a gate of exactly 1 at the start, so that loaded weights keep their logits.
+        gate_init: "default"; "identity": a gate of exactly 1 at the start, so that loaded weights keep their logits;
+            "double" (a control, see `SqueezeExcitation`).
         weights: "IMAGENET1K_V1", "IMAGENET1K_V2", a local file, or None for random ones.
 
     Raises:
@@ -252,12 +272,18 @@ def _resnet(name, block, layers, attention, num_classes, reduction, gate_init, w
 def build_model(
     arm: str, backbone: str, num_classes: int, reduction: int = 16, weights: str | None = None
 ) -> nn.Module:
-    """The network of an arm of a profile: "none", an attention arm with or without "-identity", or a plain CNN of
-    claim C2 (torchvision's alexnet, vgg11_bn, densenet121, mobilenet_v3_large)."""
-    attention, _, gate_init = arm.partition("-")
+    """The network of an arm of a profile: an `attention` with or without "-identity", "-double" (`gate_init`) or
+    "-shuffled" (its labels, see `train`), or a plain CNN of claim C2 (torchvision's alexnet, vgg11_bn, densenet121,
+    mobilenet_v3_large)."""
+    attention, _, variant = arm.partition("-")
     if attention in ATTENTION:
+        gate_init = variant if variant in GATE_INIT else "default"
+        if backbone == "efficientnet_lite0":
+            from paper_repro.efficientnet import AttentionEfficientNet  # its packages are an extra
+
+            return AttentionEfficientNet(attention, num_classes, reduction, gate_init, weights)
         make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
-        return make(attention, num_classes, reduction, gate_init or "default", weights)
+        return make(attention, num_classes, reduction, gate_init, weights)
     if weights is not None:
         raise ReproError(
             f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
@@ -266,9 +292,12 @@ def build_model(
 
 
 def stage_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; of a plain CNN its last feature map."""
+    """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; the last stage at each of EfficientNet's
+    three coarser grids; of a plain CNN its last feature map."""
     if isinstance(model, ResNet):
         return {name: getattr(model, name) for name in STAGES}
+    if hasattr(model, "stages"):
+        return {name: getattr(model, name) for name in ("stage3", "stage5", "stage7")}
     return {"features": model.features}
 
 
@@ -322,13 +351,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_pretrained(model: AttentionResNet, path: Path) -> None:
-    """Loads a plain or a same-arm network's weights; a head of another width is left as initialised.
+def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] = str) -> None:
+    """Loads a plain or a same-arm network's weights; a head `fc` of another width is left as initialised.
+
+    Args:
+        rename: the model's name for a tensor of the file, where the two differ.
 
     Raises:
         ReproError: the missing keys are not exactly the attention's (and `fc`'s, where the number of classes differs).
     """
-    state = read_state(path)
+    state = {rename(key): value for key, value in read_state(path).items()}
     if state and all(key.startswith("module.") for key in state):
         raise ReproError(
             f"weights: the keys of {path} begin with 'module.' (saved from DataParallel): "

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -88,20 +89,26 @@ def write_run(
     metrics: dict,
     measures: pd.DataFrame,
     environment: dict,
+    agreement: pd.DataFrame | None = None,
 ) -> None:
-    """Writes a run's files, each whole or not at all. An older `done` goes first: it vouched for the older files."""
-    (folder / "done").unlink(missing_ok=True)
+    """Writes a run's files, each whole or not at all; where one cannot be written, an older run stays as it was.
+
+    agreement: `explain.gate_agreement` of the test photographs, for networks with several gates a stage.
+    """
     texts = {
         "config.yaml": yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
         "history.csv": history.to_csv(index=False),
         "predictions.csv": predictions.to_csv(index=False),
         "measures.csv": measures.to_csv(index=False),
         "metrics.json": json.dumps(metrics, indent=1),
-        "environment.json": json.dumps(environment, indent=1),
     }
-    for name, text in texts.items():
-        with atomic_write(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+    if agreement is not None:
+        texts["gates.csv"] = agreement.to_csv(index=False)
+    texts["environment.json"] = json.dumps(environment, indent=1)  # last, as its key stands for the others
+    with ExitStack() as files:  # none replaces an older one until there was room for all
+        for name, text in reversed(texts.items()):  # the stack moves what it was given last into place first
+            files.enter_context(atomic_write(folder / name)).write_text(text, encoding="utf-8")
+        (folder / "done").unlink(missing_ok=True)  # it vouched for the older ones
 
 
 def load_run(folder: str | Path, finished: bool = True) -> Run:

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
+from paper_repro.config import Config
 from paper_repro.files import ReproError
 
 SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README.md
@@ -166,13 +167,13 @@ def committed_folds(name: str) -> pd.DataFrame:
         raise ReproError(f"cannot read {path} ({error.strerror}): restore it with git checkout") from error
 
 
-def load_folds(dataset, num_folds: int, seed: int) -> pd.DataFrame:
+def load_folds(dataset, config: Config) -> pd.DataFrame:
     """Folds of a `Dataset`, row by row as its table: TrashNet's committed ones where they apply, else computed."""
-    if dataset.name == "trashnet" and seed == 0:
+    if dataset.name == "trashnet" and config.split_seed == 0 and config.grouped:
         folds = committed_folds("trashnet")
-        if folds["fold"].nunique() == num_folds:
+        if folds["fold"].nunique() == config.num_folds:
             return folds.set_index("image").loc[dataset.table["image"]].reset_index()
-    return make_folds(dataset.table, num_folds, seed)
+    return make_folds(dataset.table, config.num_folds, config.split_seed, config.grouped)
 
 
 def split(folds: pd.DataFrame, fold: int) -> Split:

@@ -8,6 +8,8 @@ import hashlib
 import math
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from paper_repro.files import ReproError, cache_dir, check_writable
 from paper_repro.keys import learning_rate, run_key
 from paper_repro.model import build_model, stage_layers
 from paper_repro.progress import watched
-from paper_repro.splits import load_folds, split
+from paper_repro.splits import Split, load_folds, split
 
 
 def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
@@ -43,19 +45,45 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
             the same run; a loss that is no longer finite.
     """
     folder = Path(out) / arm / f"fold{fold}"
+    dataset, parts, key = _open(config, arm, fold)
+    trained = _trained(folder, key)
+    if trained is not None:
+        return trained
+    check_writable(folder)
+    with _locked(arm, fold, key) as scratch:
+        trainer = _Trainer(config, arm, fold, dataset, parts, scratch)
+        history = trainer.fit()
+        _write(folder, key, trainer, history)
+        for file in scratch.glob("epoch*.pt"):
+            file.unlink()
+    return runs.load_run(folder, finished=False)
+
+
+def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
+    """The history of a training that never opens its test fold, for choosing a recipe by its validation part.
+
+    It resumes as `train` does and keeps its checkpoint, so that a second call only reads the history.
+    """
+    dataset, parts, key = _open(config, arm, fold)
+    with _locked(arm, fold, key) as scratch:
+        return _Trainer(config, arm, fold, dataset, parts, scratch).fit()
+
+
+def _open(config: Config, arm: str, fold: int) -> tuple[Dataset, Split, str]:
+    """The data, their parts and the run's key."""
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
-    folds = load_folds(dataset, config.num_folds, config.split_seed)
+    folds = load_folds(dataset, config)
     parts = split(folds, fold)
     if config.batch_size > len(parts.train):
         raise ReproError(
             f"batch_size: {config.batch_size} is more than the {len(parts.train)} training images: make it smaller"
         )
-    key = run_key(config, arm, fold, identity(dataset, folds))
-    trained = _trained(folder, key)
-    if trained is not None:
-        return trained
+    return dataset, parts, run_key(config, arm, fold, identity(dataset, folds))
 
-    check_writable(folder)
+
+@contextmanager
+def _locked(arm: str, fold: int, key: str) -> Iterator[Path]:
+    """The run's folder for checkpoints, held by this process alone."""
     scratch = cache_dir("checkpoints", key)
     lock = FileLock(scratch / "lock")
     try:
@@ -65,14 +93,9 @@ def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
             f"another process trains {arm}, fold {fold} already (lock {lock.lock_file}): wait for it or stop it"
         ) from None
     try:
-        trainer = _Trainer(config, arm, fold, dataset, parts, scratch)
-        history = trainer.fit()
-        _write(folder, key, trainer, history)
-        for file in scratch.glob("epoch*.pt"):
-            file.unlink()
+        yield scratch
     finally:
         lock.release()
-    return runs.load_run(folder, finished=False)
 
 
 def _write(folder: Path, key: str, trainer: "_Trainer", history: pd.DataFrame) -> None:
@@ -100,12 +123,22 @@ def _write(folder: Path, key: str, trainer: "_Trainer", history: pd.DataFrame) -
         "parameters": sum(parameter.numel() for parameter in trainer.raw.parameters()),
         "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
     }
-    runs.write_run(folder, config, history, predictions, metrics, trainer.measures(parts.test), details)
+    measures, agreement = trainer.measures(parts.test), trainer.gate_agreement(parts.test)
+    runs.write_run(folder, config, history, predictions, metrics, measures, details, agreement)
 
 
 def identity(dataset: Dataset, folds: pd.DataFrame) -> str:
     """What a run learns from: the pictures, and which of them stand in which part."""
     return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
+
+
+def _shuffled(truth: np.ndarray, parts, seed: int) -> np.ndarray:
+    """The classes (N,) with those of the training and of the validation part permuted: labels that mean nothing, for
+    the data randomisation test of Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018, section 4.2)."""
+    labels, generator = truth.copy(), np.random.default_rng([seed, 2])
+    for part in (parts.train, parts.validation):
+        labels[part] = generator.permutation(truth[part])
+    return labels
 
 
 def _trained(folder: Path, key: str) -> runs.Run | None:
@@ -142,6 +175,7 @@ class _Trainer:
         self.dataset, self.parts, self.scratch = dataset, parts, scratch
         self.num_classes = len(dataset.classes)
         self.truth = dataset.table["truth"].to_numpy(np.int64)
+        self.labels = _shuffled(self.truth, parts, self.seed) if arm.endswith("-shuffled") else self.truth
         torch.set_num_threads(config.threads)
         torch.manual_seed(self.seed)
         self.precision = pick_precision(config)
@@ -240,6 +274,20 @@ class _Trainer:
             seed=self.seed,
         )
 
+    @torch.inference_mode()
+    def gate_agreement(self, indices: np.ndarray) -> pd.DataFrame | None:
+        """`explain.gate_agreement` on the photographs `indices`, where a stage computes several gates; else None."""
+        if self.arm.split("-")[0] not in ("block", "stage_recompute"):
+            return None
+        model, found = self._evaluated().eval(), []
+        for start in range(0, len(indices), 128):
+            images = to_input(self.dataset.images[indices[start : start + 128]], self.config.image_size)
+            found.append(model(self.fabric.to_device(images), return_gates=True)[1])
+        gates = {stage: torch.cat([part[stage].cpu() for part in found], dim=1) for stage in found[0]}  # (G, N, C)
+        table = explain.gate_agreement(gates)
+        names = self.dataset.table["image"].to_numpy()[indices]
+        return table.assign(image=names[table.pop("position")])
+
     def best_state(self) -> dict[str, torch.Tensor]:
         return {name: value.contiguous() for name, value in self.best["state"].items()}
 
@@ -247,7 +295,7 @@ class _Trainer:
         config = self.config
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout's stream, so that a resumed epoch draws the same
         batches = TrainingEpoch(
-            self.dataset.images, self.truth, self.parts.train, self.num_classes, self.seed, epoch, config
+            self.dataset.images, self.labels, self.parts.train, self.num_classes, self.seed, epoch, config
         )
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
@@ -281,7 +329,7 @@ class _Trainer:
     def _validate(self) -> dict:
         start = time.perf_counter()
         logits = torch.cat(list(self._logits(self.parts.validation)))
-        truth = torch.from_numpy(self.truth[self.parts.validation])
+        truth = torch.from_numpy(self.labels[self.parts.validation])
         return {
             "validation_loss": float(F.cross_entropy(logits, truth)),
             "validation_accuracy": float((logits.argmax(1) == truth).float().mean()),

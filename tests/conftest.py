@@ -2,9 +2,13 @@
 
 import os
 import signal
+import subprocess
+from contextlib import contextmanager
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,3 +45,61 @@ def write_notebook():
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """Three classes of 16 noisy pictures, told apart by their main colour."""
+    folder, generator = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for channel, name in enumerate(("blue sky", "green [leaf]", "rötlich")):
+        (folder / name).mkdir()
+        for index in range(16):
+            picture = generator.integers(0, 160, (48, 40, 3), dtype=np.uint8)
+            picture[..., channel] += 80
+            Image.fromarray(picture).save(folder / name / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def config(photographs, tmp_path, monkeypatch):
+    """A tiny training on them, with a cache folder of its own."""
+    from trainings import TINY
+
+    from paper_repro.config import load_profile
+
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+    return load_profile("smoke", data=str(photographs), **TINY)
+
+
+class Disk:
+    """A file system of its own in memory, which can be filled up and made read-only."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def limit(self, free):
+        """From now on `free` bytes can be written."""
+        status = os.statvfs(self.folder)
+        used = (status.f_blocks - status.f_bfree) * status.f_frsize
+        self._remount(f"size={used + free}")
+
+    @contextmanager
+    def read_only(self):
+        self._remount("ro")
+        yield
+        self._remount("rw")
+
+    def _remount(self, option):
+        subprocess.run(["mount", "-o", f"remount,{option}", self.folder], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A `Disk`; a limit or permission that a test sets otherwise would not hold for root, or not be the kernel's."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", folder]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("needs Linux and root, to mount a small file system")
+    yield Disk(folder)
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -211,3 +211,16 @@ def test_randomisation_compares_with_the_trained_map(scene):
     cams = torch.rand(2, 8, 8)
     assert explain.rank_similarity(cams, cams * 3) == pytest.approx([1, 1])
     assert np.isnan(explain.rank_similarity(cams, torch.zeros(2, 8, 8))).all()
+
+
+def test_gate_agreement_of_known_gates():
+    """Blocks that agree on the picture, blocks that agree on a fixed pattern only, and blocks that share nothing."""
+    generator = torch.Generator().manual_seed(0)
+    fixed, own = torch.randn(1, 1, 4000, generator=generator), torch.randn(1, 6, 4000, generator=generator)
+    gates = {"picture": own.expand(3, -1, -1), "pattern": fixed + torch.randn(3, 6, 4000, generator=generator),
+             "nothing": torch.randn(3, 6, 4000, generator=generator), "one gate": own}
+    found = explain.gate_agreement(gates).groupby("stage")[["within", "between", "specific"]].mean()
+    assert "one gate" not in found.index and len(found) == 3
+    assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1], abs=0.03)
+    assert found.loc["pattern"].to_numpy() == pytest.approx([0.5, 0.5, 0], abs=0.03)
+    assert found.loc["nothing"].to_numpy() == pytest.approx([0, 0, 0], abs=0.03)

@@ -21,7 +21,9 @@ PARAMETERS = {
     "stage": 24_220_726,
     "stage_recompute": 24_220_726,
     "stage_output": 24_220_726,
+    "half": 23_520_326,
 }
+LEARNED = ("block", "stage", "stage_recompute", "stage_output")
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def test_stage_under_activation_checkpointing(stage_model, images, unit):
         torch.testing.assert_close(parameter.grad, gradient)
 
 
-@pytest.mark.parametrize("attention", ATTENTION[1:])
+@pytest.mark.parametrize("attention", LEARNED)
 def test_identity_gate(attention, images, tmp_path):
     """A pretrained network keeps its logits under identity gates, and the gates can still learn."""
     plain = resnet18("none").eval()
@@ -180,6 +182,31 @@ def test_identity_gate(attention, images, tmp_path):
     assert all(
         module.fc2.bias.grad.abs().max() > 0 for module in model.modules() if isinstance(module, SqueezeExcitation)
     )
+
+
+def test_double_gate_has_the_range_without_the_start(images):
+    """The control has identity's range and default's start: its gates are twice those of the same weights."""
+    torch.manual_seed(0)
+    model, double = resnet18("stage").eval(), resnet18("stage", gate_init="double").eval()
+    double.load_state_dict(model.state_dict(), strict=False)  # all but the factor
+    with torch.no_grad():
+        _, gates = model(images, return_gates=True)
+        _, twice = double(images, return_gates=True)
+    torch.testing.assert_close(twice["layer1"], 2 * gates["layer1"])
+
+
+def test_half_is_the_plain_network_with_halved_branches(images):
+    """The control has the plain network's weights and nothing else; its gates see no picture."""
+    torch.manual_seed(0)
+    plain, half = resnet18("none").eval(), resnet18("half").eval()
+    half.load_state_dict(plain.state_dict(), strict=True)
+    for name in STAGES:
+        for block in getattr(plain, name):
+            block.bn2.weight.data *= 0.5  # the branch ends in this layer, whose bias is zero
+    with torch.no_grad():
+        logits, gates = half(images, return_gates=True)
+        torch.testing.assert_close(logits, plain(images))
+    assert all((gate == 0.5).all() for gate in gates.values())
 
 
 def test_gate_init_is_checked_on_load():
@@ -270,7 +297,8 @@ def test_published_weights_are_checked_on_every_load(tmp_path, monkeypatch):
         resnet50("stage", weights="IMAGENET1K_V2")
 
 
-@pytest.mark.parametrize("arm", ["alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large", "stage-identity", "none"])
+@pytest.mark.parametrize("arm", ["alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large", "stage-identity",
+                                 "stage-double", "half", "none-shuffled", "none"])
 def test_every_arm_classifies(arm, images):
     """Each arm of the profiles can be built, takes 64 px and has a layer to explain."""
     model = build_model(arm, "resnet18", num_classes=6).eval()

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageEnhance
 
+from paper_repro.config import load_profile
 from paper_repro.data import Dataset
 from paper_repro.files import ReproError
 from paper_repro.splits import committed_folds, load_folds, make_folds, near_duplicate_groups, split
@@ -152,9 +153,10 @@ def test_committed_folds_are_used_by_name(committed):
     table = committed.sample(frac=1, random_state=0).reset_index(drop=True)
     table["label"] = table["image"].str.split("/").str[0]
     dataset = Dataset("trashnet", ("cardboard",), np.empty(0), table, None, None, "")
-    found = load_folds(dataset, 5, 0)
+    found = load_folds(dataset, load_profile("cpu"))
     assert found["image"].tolist() == table["image"].tolist()
     pd.testing.assert_frame_equal(found.sort_values("image", ignore_index=True),
                                   committed.sort_values("image", ignore_index=True))
-    assert load_folds(dataset, 4, 0)["fold"].nunique() == 4
-    assert not load_folds(dataset, 5, 1)["fold"].equals(found["fold"])
+    assert load_folds(dataset, load_profile("cpu", num_folds=4))["fold"].nunique() == 4
+    for other in ({"split_seed": 1}, {"grouped": False}):
+        assert not load_folds(dataset, load_profile("cpu", **other))["fold"].equals(found["fold"])

@@ -1,59 +1,22 @@
-"""Training: what decides a run's numbers, what does not, and what survives a kill."""
+"""Training: what decides a run's numbers, and what does not."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from trainings import TIMES, TINY
 
-from paper_repro import checkpoint, runs
+from paper_repro import runs
 from paper_repro.augment import TrainingEpoch, augment, crop_matrices, draw, to_float, to_input, warp
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.keys import run_key
-from paper_repro.splits import load_folds
-from paper_repro.train import identity, rate_at, train
-
-TINY = dict(
-    image_size=32,
-    epochs=3,
-    batch_size=8,
-    warmup_epochs=1,
-    threads=1,
-    faithful=1,
-    num_folds=3,
-    mixup=0.2,
-    averaging=0.5,
-    precision="32-true",
-    accelerator="cpu",
-)
-TIMES = ["seconds", "validation_seconds"]
-
-
-@pytest.fixture(scope="session")
-def photographs(tmp_path_factory):
-    """Three classes of 16 noisy pictures, told apart by their main colour."""
-    folder, generator = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for channel, name in enumerate(("blue sky", "green [leaf]", "rötlich")):
-        (folder / name).mkdir()
-        for index in range(16):
-            picture = generator.integers(0, 160, (48, 40, 3), dtype=np.uint8)
-            picture[..., channel] += 80
-            Image.fromarray(picture).save(folder / name / f"{index}.png")
-    return folder
-
-
-@pytest.fixture
-def config(photographs, tmp_path, monkeypatch):
-    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
-    return load_profile("smoke", data=str(photographs), **TINY)
+from paper_repro.model import STAGES
+from paper_repro.splits import Split, load_folds
+from paper_repro.train import _shuffled, _Trainer, fit, identity, rate_at, train
 
 
 @pytest.fixture
@@ -104,72 +67,45 @@ def test_workers_do_not_change_the_numbers(config, tmp_path, monkeypatch):
     )
 
 
-KILLED = """
-import sys
-from paper_repro.config import load_profile
-from paper_repro.train import train
-if __name__ == "__main__":
-    train(load_profile(sys.argv[1]), "stage", 0, sys.argv[2])
-"""
-
-
-def test_resumes_bit_for_bit_after_kill(config, tmp_path, monkeypatch):
-    """kill -9 in the middle loses at most one epoch; the resumed run's numbers are those of an uninterrupted one."""
-    import yaml
-
-    straight = train(config, "stage", 0, tmp_path / "straight")
-    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "killed cache"))
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump()))
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, tmp_path / "config.yaml", tmp_path / "killed"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PAPER_REPRO_RECORD": "unused"},
-    )
-    for line in process.stdout:
-        if "epoch 1/" in line:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed/stage/fold0/metrics.json").exists()
-    resumed = train(config, "stage", 0, tmp_path / "killed")
-    pd.testing.assert_frame_equal(straight.predictions, resumed.predictions, check_exact=True)
-    pd.testing.assert_frame_equal(
-        straight.history.drop(columns=TIMES), resumed.history.drop(columns=TIMES), check_exact=True
-    )
-    assert straight.environment["weights"] == resumed.environment["weights"]
-    assert resumed.environment["continued"] == []
-
-
-def test_other_circumstances_are_labelled(config, tmp_path, monkeypatch):
-    """A run continued on another processor (or thread count, or version) says so; it never passes for an exact one."""
-    save = checkpoint.save
-
-    def stop_after_first(folder, epoch, state):
-        save(folder, epoch, state)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(checkpoint, "save", stop_after_first)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, "none", 0, tmp_path)
-    monkeypatch.setattr(checkpoint, "save", save)
-    monkeypatch.setattr(runs, "_processor", lambda: "another one")
-    with pytest.warns(UserWarning, match="continued, not bit-exact .processor: .* -> another one"):
-        run = train(config, "none", 0, tmp_path)
-    assert len(run.environment["continued"]) == 1
-
-
 def test_one_training_at_a_time(config, tmp_path):
     """Two processes never train the same run into the same checkpoints."""
     from filelock import FileLock
 
     dataset = load_dataset(config.data, config.prepared_size)
-    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config.num_folds, config.split_seed)))
+    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config)))
     with (
         FileLock(cache_dir("checkpoints", key) / "lock"),
         pytest.raises(ReproError, match="another process trains none, fold 0"),
     ):
         train(config, "none", 0, tmp_path)
+
+
+def test_fit_is_the_same_training_without_its_test(config, tmp_path, monkeypatch):
+    """Choosing a recipe sees no test photograph, and what it has trained need not be trained again."""
+    monkeypatch.setattr(_Trainer, "probabilities", lambda *_: pytest.fail("the test fold was opened"))
+    history = fit(config, "none", 0)
+    monkeypatch.undo()
+    monkeypatch.setattr(_Trainer, "_train_epoch", lambda *_: pytest.fail("trained twice"))
+    pd.testing.assert_frame_equal(fit(config, "none", 0), history)
+    pd.testing.assert_frame_equal(train(config, "none", 0, tmp_path).history, history)
+
+
+def test_shuffled_labels_mean_nothing_outside_the_test_part():
+    """The control's training and validation labels are permuted, each within its part; the score stays honest."""
+    truth = np.arange(300) % 6
+    parts = Split(np.arange(200), np.arange(200, 250), np.arange(250, 300))
+    labels = _shuffled(truth, parts, seed=0)
+    assert (labels[parts.test] == truth[parts.test]).all()
+    for part in (parts.train, parts.validation):
+        assert (np.sort(labels[part]) == np.sort(truth[part])).all() and (labels[part] == truth[part]).mean() < 0.35
+
+
+def test_a_gate_per_block_leaves_its_agreement(config, tmp_path):
+    """What claim C3's premise is judged by is kept with the run, for every test photograph."""
+    run = train(config, "block", 0, tmp_path)
+    table = pd.read_csv(run.folder / "gates.csv")
+    assert set(table["image"]) == set(run.predictions["image"]) and set(table["stage"]) == set(STAGES)
+    assert table[["within", "specific", "between"]].abs().to_numpy().max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -268,52 +204,6 @@ def test_learning_rate_schedule():
     rates = [rate_at(step, 100, 10, 0.5) for step in range(100)]
     assert rates[:10] == pytest.approx(np.linspace(0.05, 0.5, 10))
     assert max(rates) == 0.5 and rates[55] == pytest.approx(0.25) and 0 < rates[-1] < 0.001
-
-
-@pytest.fixture
-def checkpoints(tmp_path):
-    for epoch in (1, 2, 3):
-        checkpoint.save(tmp_path, epoch, {"epoch": epoch, "weights": torch.full((1000,), float(epoch))})
-    return tmp_path
-
-
-def test_two_checkpoints_are_kept(checkpoints):
-    """The newest and the one before, so that one damaged file costs one epoch."""
-    assert [path.name[:10] for path in sorted(checkpoints.iterdir())] == ["epoch00002", "epoch00003"]
-    assert checkpoint.load_newest(checkpoints)["epoch"] == 3
-
-
-@pytest.mark.parametrize("damage", ["bit", "cut", "empty"])
-def test_damaged_checkpoint_falls_back(checkpoints, damage):
-    """A flipped bit or a cut file is noticed, which torch does not do, and the one before is taken."""
-    newest = sorted(checkpoints.iterdir())[-1]
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 16
-    newest.write_bytes({"bit": content, "cut": content[:100], "empty": b""}[damage])
-    with pytest.warns(UserWarning, match="is damaged"):
-        assert checkpoint.load_newest(checkpoints)["epoch"] == 2
-
-
-def test_newer_format_is_refused(tmp_path, monkeypatch):
-    """A checkpoint of a later version is named, not misread."""
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    checkpoint.save(tmp_path, 1, {})
-    monkeypatch.setattr(checkpoint, "FORMAT", 1)
-    with pytest.raises(ReproError, match="has format 2, this version reads 1"):
-        checkpoint.load_newest(tmp_path)
-
-
-def test_full_disk_keeps_the_earlier_checkpoint(checkpoints, monkeypatch):
-    """A write that fails leaves the earlier files and no debris."""
-    before = sorted(path.name for path in checkpoints.iterdir())
-
-    def full(self, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(ReproError, match="No space left on device.*free some space"):
-        checkpoint.save(checkpoints, 4, {"epoch": 4})
-    assert sorted(path.name for path in checkpoints.iterdir()) == before
 
 
 TRASHNET = Path(__file__).resolve().parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"

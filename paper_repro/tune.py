@@ -1,0 +1,74 @@
+"""Choosing each arm's learning rate by the validation part of one fold: the same tries for every arm, no test data.
+
+    python -m paper_repro.tune cpu OUT --arms none stage --rates 0.02 0.05 0.1 [--set '{"epochs": 25}']
+
+Appends one row per training to OUT/tuning.csv and passes over the rows that are there; several processes may share it.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from paper_repro.config import load_profile
+from paper_repro.files import atomic_write
+from paper_repro.keys import run_key
+from paper_repro.parameters import parse_json
+from paper_repro.train import fit
+
+
+def tune(
+    profile: str, out: str | Path, arms: list[str], rates: list[float], fold: int = 0, **overrides
+) -> pd.DataFrame:
+    """Trains every arm at every rate and returns the table (arm, learning_rate, key, epochs, validation_accuracy,
+    validation_loss of the best epoch, hours)."""
+    file = Path(out) / "tuning.csv"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for arm in arms:
+        for rate in rates:
+            config = load_profile(profile, **overrides, learning_rate=rate, learning_rates={})
+            key = run_key(config, arm, fold, "tuning")
+            if key in read(file)["key"].to_numpy():
+                continue
+            history = fit(config, arm, fold)
+            best = history[history["best"]].iloc[-1]
+            row = {
+                "arm": arm,
+                "learning_rate": rate,
+                "key": key,
+                "epochs": config.epochs,
+                "validation_accuracy": best["validation_accuracy"],
+                "validation_loss": best["validation_loss"],
+                "hours": history[["seconds", "validation_seconds"]].to_numpy().sum() / 3600,
+            }
+            with FileLock(f"{file}.lock"), atomic_write(file) as path:
+                pd.concat([read(file), pd.DataFrame([row])]).to_csv(path, index=False, float_format="%.6g")
+    return read(file)
+
+
+def read(file: Path) -> pd.DataFrame:
+    """The table so far; empty where there is none."""
+    return pd.read_csv(file) if file.exists() else pd.DataFrame({"key": []}, dtype=str)
+
+
+def chosen(table: pd.DataFrame) -> dict[str, float]:
+    """The rate of each arm with the best validation accuracy, of equals the one with the smaller loss."""
+    ordered = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])
+    return ordered.groupby("arm", sort=False)["learning_rate"].first().to_dict()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("profile")
+    parser.add_argument("out")
+    parser.add_argument("--arms", nargs="+", required=True)
+    parser.add_argument("--rates", nargs="+", type=float, required=True)
+    parser.add_argument("--set", default="{}", metavar="JSON", help="keys of the profile to replace")
+    args = parser.parse_args()
+    table = tune(args.profile, args.out, args.arms, args.rates, **parse_json(args.set, "--set"))
+    print(table.to_string(index=False), "\nchosen:", chosen(table))
+
+
+if __name__ == "__main__":
+    main()

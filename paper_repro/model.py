@@ -85,6 +85,12 @@ class StoredGate:
         return self.gate
 
 
+def recalibrate(shortcut: Tensor, u: Tensor, gate: Tensor) -> Tensor:
+    """shortcut + u * gate in one pass over memory, of (N, C, H, W), (N, C, H, W) and (N, C, 1, 1). Without gradients it
+    overwrites `u`, as torchvision's addition of the shortcut does."""
+    return torch.addcmul(shortcut, u, gate, out=None if torch.is_grad_enabled() else u)
+
+
 class _Recalibrated:
     """A residual block whose branch `u` may be multiplied by a gate before the shortcut is added."""
 
@@ -102,8 +108,7 @@ class _Recalibrated:
             u += shortcut
             return self.relu(u)
         gate = excite(u)[:, :, None, None]  # (N, C) -> (N, C, 1, 1)
-        # Recalibration and shortcut in one pass over memory: shortcut + u * gate.
-        return self.relu(torch.addcmul(shortcut, u, gate.to(u.dtype)))
+        return self.relu(recalibrate(shortcut, u, gate.to(u.dtype)))
 
 
 class RecalibratedBottleneck(_Recalibrated, Bottleneck):

@@ -157,6 +157,6 @@ def test_committed_folds_are_used_by_name(committed):
     assert found["image"].tolist() == table["image"].tolist()
     pd.testing.assert_frame_equal(found.sort_values("image", ignore_index=True),
                                   committed.sort_values("image", ignore_index=True))
-    assert load_folds(dataset, load_profile("cpu", num_folds=4))["fold"].nunique() == 4
+    assert load_folds(dataset, load_profile("cpu", num_folds=4, folds=[0]))["fold"].nunique() == 4
     for other in ({"split_seed": 1}, {"grouped": False}):
         assert not load_folds(dataset, load_profile("cpu", **other))["fold"].equals(found["fold"])

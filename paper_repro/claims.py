@@ -138,3 +138,124 @@ def points(value: float, low: float, high: float) -> str:
     if np.isnan(low):
         return f"{100 * value:+.1f} points (one fold, no interval over folds)"
     return f"{100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+# ---- the ledger ---------------------------------------------------------------------------------------------------
+
+CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
+SCRATCH = (("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half"))
+TRANSFER = (("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity"),
+            ("stage", "stage-identity"), ("block", "block-identity"))
+
+
+def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
+    """claim, reads, evidence, verdict and would_decide for C1 to C5, from the files of the reference run alone.
+
+    Args:
+        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`).
+        groups: near-duplicate group of every photograph.
+    """
+    reference = Path(reference)
+    predictions = read_runs(reference / "scratch")
+    table = arm_table(predictions, groups).set_index("arm")
+    pairs = contrasts(predictions, SCRATCH, test_share(reference / "scratch")).set_index(["a", "b"])
+    row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
+
+    def share(arm):
+        found = table.loc[arm]
+        return f"{arm} {found['accuracy']:.1%} [{found['accuracy_low']:.1%}, {found['accuracy_high']:.1%}]"
+
+    def difference(row):
+        return points(row["difference"], row["low"], row["high"]) + f", Holm p = {row['p_holm']:.3f}"
+
+    cnns = [arm for arm in CNNS if arm in table.index]
+    first = predictions[predictions["fold"] == 0]
+    on_first = arm_table(first, groups).set_index("arm")["accuracy"]
+    agreement = gate_agreement(reference / "scratch", groups)
+    cost = pd.read_csv(reference / "cost.csv")
+    lines = [
+        ("C1", "SE in the stages improves on the plain ResNet50",
+         f"{share('none')}, {share('stage')}; difference {difference(row)}", verdict(row),
+         "more folds and seeds, other data sets"),
+        ("C1, attention's part", "the gain comes from attention, not from smaller residual branches",
+         f"{share('half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
+         "as C1"),
+        ("C2", "it beats traditional CNNs", "fold 0 alone: " + ", ".join(
+            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)), "not decidable here",
+         "five folds of every CNN, each with as much tuning as the ResNets"),
+        ("C3, premise", "the attention needed inside one stage is consistent",
+         "gates of block: " + "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific "
+                                        f"{m['specific']:.2f}" for stage, m in agreement.iterrows()),
+         "supported" if (agreement["specific_low"] > 0.5).all() else "not supported", "-"),
+        ("C3", "one module per stage suffices",
+         f"stage minus block {difference(against_block)}; one-sided limit {100 * against_block['lower']:+.1f}, margin "
+         f"{-100 * MARGIN:.0f} points", non_inferior(against_block), "more folds and seeds"),
+        *_cost_lines(cost),
+        _heatmap_line(reference / "scratch", groups),
+    ]
+    return pd.DataFrame(lines, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
+
+
+def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
+    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval."""
+    files = sorted(Path(folder).glob("block/fold*/gates.csv*"))
+    table = pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""]) for file in files], ignore_index=True)
+    means = table.groupby("stage")[["within", "between", "specific"]].mean()
+    for stage, part in table.groupby("stage"):
+        means.loc[stage, ["specific_low", "specific_high"]] = evaluate.mean_interval(
+            part["image"], part["specific"], groups)[1:]
+    return means
+
+
+def read_measures(folder: str | Path) -> pd.DataFrame:
+    """All heat map measures below `folder`, with columns arm and fold."""
+    files = sorted(Path(folder).glob("*/fold*/measures.csv*"))
+    return pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""])
+                     .assign(arm=file.parts[-3], fold=int(file.parts[-2][4:])) for file in files], ignore_index=True)
+
+
+def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
+    """Per arm and layer: each map's mean of `column`, and Grad-CAM minus the best trivial map, paired, with its
+    95 % interval drawn by groups."""
+    rows = []
+    for (arm, layer, grid), part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
+        wide = part.pivot(index="image", columns="map", values=column)  # (images, maps)
+        best = wide.drop(columns="gradcam").mean().idxmax()
+        margin = (wide["gradcam"] - wide[best]).reset_index()
+        mean, low, high = evaluate.mean_interval(margin["image"], margin[0], groups)
+        rows.append({"arm": arm, "layer": layer, "grid": grid, "images": len(wide)} | wide.mean().to_dict()
+                    | {"best trivial": best, "margin": mean, "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _cost_lines(cost):
+    """C4 in its two halves: beside a module per block, and beside none at all."""
+    size = cost.set_index("arm")["parameters"].groupby(level=0).first()
+    for other in ("block", "none"):
+        speeds = []
+        for (px, what), part in cost.groupby(["image_size", "what"]):
+            beside = part.set_index("arm")
+            ratio, low, high = beside.loc[other, ["stage_ratio", "stage_ratio_low", "stage_ratio_high"]]
+            speeds.append((low, high, f"{what} {px} px {ratio:.2f} [{low:.2f}, {high:.2f}]"))
+        lighter = size["stage"] < size[other]
+        faster, slower = (all(test(*speed[:2]) for speed in speeds)
+                          for test in (lambda low, high: low > 1, lambda low, high: high < 1))
+        refuted = slower or not lighter
+        found = "supported" if lighter and faster else "not supported" if refuted else "not decidable here"
+        yield ("C4, beside " + other, f"stage is lighter and faster than {other}",
+               f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: "
+               + ", ".join(speed[2] for speed in speeds), found, "other machines")
+
+
+def _heatmap_line(folder, groups):
+    """C5 at the deepest layer with a grid of 6x6 or more."""
+    measures = read_measures(folder)
+    sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
+    layer = sides[sides >= 6].index[-1]
+    found = heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
+    parts = [f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {row['margin']:+.3f} [{row['low']:+.3f}, "
+             f"{row['high']:+.3f}]" for arm, row in found.loc[["none", "stage"]].iterrows()]
+    row = found.loc["stage"]
+    verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else "not decidable here"
+    return ("C5", "heat maps show what the model looks at", f"{layer}, grid {row['grid']}, energy in the box minus its "
+            "area: " + "; ".join(parts), verdict, "masks instead of boxes, more data")

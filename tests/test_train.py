@@ -82,9 +82,9 @@ def test_one_training_at_a_time(config, tmp_path):
 
 def test_fit_is_the_same_training_without_its_test(config, tmp_path, monkeypatch):
     """Choosing a recipe sees no test photograph, and what it has trained need not be trained again."""
-    monkeypatch.setattr(_Trainer, "probabilities", lambda *_: pytest.fail("the test fold was opened"))
-    history = fit(config, "none", 0)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(_Trainer, "probabilities", lambda *_: pytest.fail("the test fold was opened"))
+        history = fit(config, "none", 0)
     monkeypatch.setattr(_Trainer, "_train_epoch", lambda *_: pytest.fail("trained twice"))
     pd.testing.assert_frame_equal(fit(config, "none", 0), history)
     pd.testing.assert_frame_equal(train(config, "none", 0, tmp_path).history, history)

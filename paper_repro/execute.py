@@ -9,6 +9,7 @@ earlier finished output is not touched.
 """
 
 import argparse
+import errno
 import json
 import os
 import re
@@ -133,6 +134,9 @@ def _run(node: nbformat.NotebookNode, folder: Path, unfinished: Path, parameters
                 iopub_timeout=60, record_timing=False, on_cell_executed=_refuse_exit,
                 progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout, stderr_file=sys.stderr)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ReproError(f"cannot write {unfinished} ({error.strerror}): free some space or choose another "
+                                 "folder; files written before are untouched") from None
             if not stopped_by:
                 raise Unfinished(_reason(error, unfinished, cell_timeout)) from None
         finally:

@@ -25,7 +25,7 @@ FULL = "No space left on device"
 
 def contents(folder):
     """Every file below a folder, but for locks."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
 
 
 def finished_run(config, out):

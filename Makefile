@@ -35,7 +35,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 test: unit notebook-outputs workflow
 
 unit: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not trashnet and not workflow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not trashnet and not workflow"
 
 # In a copy, so that the notebooks' results do not mix with one's own.
 notebook-outputs: $(INSTALLED)
@@ -46,7 +46,7 @@ notebook-outputs: $(INSTALLED)
 		--nbval-kernel-startup-timeout 300 "$$copy/notebooks"
 
 workflow: $(INSTALLED)
-	$(BIN)/python -m pytest -m workflow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m workflow
 
 # First the control that notebook 05 shows where it exists.
 notebooks: $(INSTALLED)

@@ -55,7 +55,7 @@ def run(report: Path) -> None:
 
 
 def table(report: Path) -> pd.DataFrame:
-    """One row of ROWS per line (what, tests, passed, failed, skipped, seconds), with what the tests noted of themselves.
+    """One row of ROWS per line (what, tests, passed, failed, skipped, seconds), with what the tests noted.
 
     Raises:
         LookupError: a row without a test, which a renamed test would leave.

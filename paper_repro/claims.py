@@ -17,10 +17,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from paper_repro import evaluate
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.splits import committed_folds
 
 LEVEL = 0.05
 MARGIN = 0.02  # of non-inferiority, in accuracy: fixed in docs/protocol.md
+UNMEASURED = "not measured yet"
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:
@@ -135,6 +137,8 @@ def test_share(folder: str | Path) -> float:
 
 def points(value: float, low: float, high: float) -> str:
     """A difference in accuracy as text: +1.2 points [-0.3, +2.7]."""
+    if np.isnan(value):
+        return UNMEASURED
     if np.isnan(low):
         return f"{100 * value:+.1f} points (one fold, no interval over folds)"
     return f"{100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
@@ -143,13 +147,17 @@ def points(value: float, low: float, high: float) -> str:
 # ---- the ledger ---------------------------------------------------------------------------------------------------
 
 CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
-SCRATCH = (("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half"))
-TRANSFER = (("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity"),
-            ("stage", "stage-identity"), ("block", "block-identity"))
+# The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
+PAIRS = {
+    "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
+    "transfer": [("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity"),
+                 ("stage", "stage-identity"), ("block", "block-identity")],
+}
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """claim, reads, evidence, verdict and would_decide for C1 to C5, from the files of the reference run alone.
+    """claim, reads, evidence, verdict and would_decide for C1 to C5, from the files of the reference run alone. What is
+    missing among them is "not measured yet", which decides nothing.
 
     Args:
         reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`).
@@ -158,21 +166,24 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     reference = Path(reference)
     predictions = read_runs(reference / "scratch")
     table = arm_table(predictions, groups).set_index("arm")
-    pairs = contrasts(predictions, SCRATCH, test_share(reference / "scratch")).set_index(["a", "b"])
+    pairs = contrasts(predictions, PAIRS["scratch"], test_share(reference / "scratch"))
+    pairs = pairs.set_index(["a", "b"]).reindex(PAIRS["scratch"])
     row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
 
     def share(arm):
+        if arm not in table.index:
+            return f"{arm} {UNMEASURED}"
         found = table.loc[arm]
         return f"{arm} {found['accuracy']:.1%} [{found['accuracy_low']:.1%}, {found['accuracy_high']:.1%}]"
 
     def difference(row):
-        return points(row["difference"], row["low"], row["high"]) + f", Holm p = {row['p_holm']:.3f}"
+        text = points(row["difference"], row["low"], row["high"])
+        return text if np.isnan(row["p_holm"]) else f"{text}, Holm p = {row['p_holm']:.3f}"
 
     cnns = [arm for arm in CNNS if arm in table.index]
     first = predictions[predictions["fold"] == 0]
     on_first = arm_table(first, groups).set_index("arm")["accuracy"]
-    agreement = gate_agreement(reference / "scratch", groups)
-    cost = pd.read_csv(reference / "cost.csv")
+    one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
     lines = [
         ("C1", "SE in the stages improves on the plain ResNet50",
          f"{share('none')}, {share('stage')}; difference {difference(row)}", verdict(row),
@@ -181,24 +192,27 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
          f"{share('half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
          "as C1"),
         ("C2", "it beats traditional CNNs", "fold 0 alone: " + ", ".join(
-            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)), "not decidable here",
+            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)) if cnns else UNMEASURED, "not decidable here",
          "five folds of every CNN, each with as much tuning as the ResNets"),
-        ("C3, premise", "the attention needed inside one stage is consistent",
-         "gates of block: " + "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific "
-                                        f"{m['specific']:.2f}" for stage, m in agreement.iterrows()),
-         "supported" if (agreement["specific_low"] > 0.5).all() else "not supported", "-"),
+        _premise_line(reference / "scratch", groups),
         ("C3", "one module per stage suffices",
-         f"stage minus block {difference(against_block)}; one-sided limit {100 * against_block['lower']:+.1f}, margin "
-         f"{-100 * MARGIN:.0f} points", non_inferior(against_block), "more folds and seeds"),
-        *_cost_lines(cost),
+         f"stage minus block {difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
+         non_inferior(against_block), "more folds and seeds"),
+        *_cost_lines(reference / "cost.csv"),
         _heatmap_line(reference / "scratch", groups),
     ]
     return pd.DataFrame(lines, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
 
 
 def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval."""
+    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval.
+
+    Raises:
+        ReproError: no run of that arm.
+    """
     files = sorted(Path(folder).glob("block/fold*/gates.csv*"))
+    if not files:
+        raise ReproError(f"{folder} holds no block/foldK/gates.csv: train the arm block (notebook 03)")
     table = pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""]) for file in files], ignore_index=True)
     means = table.groupby("stage")[["within", "between", "specific"]].mean()
     for stage, part in table.groupby("stage"):
@@ -228,8 +242,24 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
     return pd.DataFrame(rows)
 
 
-def _cost_lines(cost):
+def _premise_line(folder, groups):
+    """C3's premise: half of the variation between photographs is shared by the blocks of a stage."""
+    claim = "C3, premise", "the attention needed inside one stage is consistent"
+    if not any(folder.glob("block/fold*/gates.csv*")):
+        return *claim, UNMEASURED, "not decidable here", "the arm block"
+    agreement = gate_agreement(folder, groups)
+    found = "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
+                      for stage, m in agreement.iterrows())
+    verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
+    return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
+
+
+def _cost_lines(file):
     """C4 in its two halves: beside a module per block, and beside none at all."""
+    if not file.exists():
+        yield "C4", "stage is lighter and faster", UNMEASURED, "not decidable here", "benchmarks/cost.py"
+        return
+    cost = pd.read_csv(file)
     size = cost.set_index("arm")["parameters"].groupby(level=0).first()
     for other in ("block", "none"):
         speeds = []
@@ -259,3 +289,53 @@ def _heatmap_line(folder, groups):
     verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else "not decidable here"
     return ("C5", "heat maps show what the model looks at", f"{layer}, grid {row['grid']}, energy in the box minus its "
             "area: " + "; ".join(parts), verdict, "masks instead of boxes, more data")
+
+
+# ---- README -------------------------------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- results: generated by python -m paper_repro.claims -->", "<!-- end of results -->"
+
+
+def markdown(reference: str | Path, groups: pd.Series) -> str:
+    """The ledger and one table of accuracies per experiment."""
+    lines = ["| claim | what it comes to here | evidence |", "|---|---|---|"]
+    lines += [f"| **{row['claim']}**: {row['reads']} | **{row['verdict']}** | {row['evidence']} |"
+              for _, row in ledger(reference, groups).iterrows()]
+    for name, pairs in PAIRS.items():
+        if not any(Path(reference, name).glob("*/fold*/predictions.csv")):
+            continue
+        predictions = read_runs(Path(reference, name))
+        beside = contrasts(predictions, pairs, test_share(Path(reference, name)))
+        beside = beside[beside["a"] == "none"].set_index("b")
+        lines += ["", f"| {name} | folds | accuracy, % | macro-F1, % | minus `none`, points |", "|---|---|---|---|---|"]
+        for _, row in arm_table(predictions, groups).iterrows():
+            scores = [f"{100 * row[key]:.1f} [{100 * row[f'{key}_low']:.1f}, {100 * row[f'{key}_high']:.1f}]"
+                      for key in ("accuracy", "macro_f1")]
+            gain = "–"
+            if row["arm"] in beside.index:
+                found = beside.loc[row["arm"]]
+                gain = points(found["difference"], found["low"], found["high"]).replace(" points", "", 1)
+            lines.append(f"| `{row['arm']}` | {row['folds']} | {scores[0]} | {scores[1]} | {gain} |")
+    return "\n".join(lines)
+
+
+def with_results(text: str, results: str) -> str:
+    """A page's text with its generated part replaced."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{results}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    """Writes results/reference/ledger.csv and README's generated part."""
+    root = project_root()
+    reference, readme = root / "results" / "reference", root / "README.md"
+    groups = committed_folds("trashnet").set_index("image")["group"]
+    with atomic_write(reference / "ledger.csv") as path:
+        ledger(reference, groups).to_csv(path, index=False)
+    text = with_results(readme.read_text(encoding="utf-8"), markdown(reference, groups))
+    with atomic_write(readme) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from paper_repro import claims
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, project_root
+from paper_repro.splits import committed_folds
 
 
 def predictions(arm, right, folds, classes=("can", "jar")):
@@ -96,3 +97,23 @@ def test_arm_table_and_reading(tmp_path):
     assert row["accuracy_low"] < 0.75 < row["accuracy_high"]
     with pytest.raises(ReproError, match="holds no ARM/foldK"):
         claims.read_runs(tmp_path / "none")
+
+
+def test_readme_and_ledger_are_what_the_committed_predictions_say():
+    """No number of README or the ledger can drift from the files it comes from."""
+    reference = project_root() / "results" / "reference"
+    if not (reference / "scratch").exists():
+        pytest.skip("no reference run is committed yet")
+    groups = committed_folds("trashnet").set_index("image")["group"]
+    page = (project_root() / "README.md").read_text(encoding="utf-8")
+    assert claims.with_results(page, claims.markdown(reference, groups)) == page
+    committed = pd.read_csv(reference / "ledger.csv")
+    pd.testing.assert_frame_equal(claims.ledger(reference, groups), committed)
+
+
+def test_generated_part_alone_is_replaced():
+    """Writing the results twice leaves the page as it was after the first time."""
+    page = f"before\n{claims.BEGIN}\nold\n{claims.END}\nafter\n"
+    once = claims.with_results(page, "new\n")
+    assert once == f"before\n{claims.BEGIN}\nnew\n\n{claims.END}\nafter\n"
+    assert claims.with_results(once, "new\n") == once

@@ -28,7 +28,7 @@ from paper_repro.pictures import square_picture, upright_rgb
 from paper_repro.progress import progress
 from paper_repro.splits import committed_folds, near_duplicate_groups
 
-PREPARATION = 1  # raise it when prepared pixels or groups change
+PREPARATION = 2  # raise it when prepared pixels or groups change
 SYNTHETIC_COUNT = 900
 MOST_LISTED = 100  # unreadable pictures in one report
 

@@ -15,7 +15,8 @@ PIXEL_LIMIT = 89_478_485  # Pillow warns from here on and refuses only twice as 
 def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Decode the bytes of one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height.
 
-    A JPEG is decoded at half, a quarter or an eighth where every side stays at least twice `size`.
+    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times
+    `size`.
 
     Raises:
         ValueError: not a picture, or one that cannot be used; the message is the reason.
@@ -33,7 +34,7 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
         raise ValueError(f"{width}x{height} pixels are over the limit of {PIXEL_LIMIT:,}")
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
         raise ValueError(f"it holds {image.n_frames} pictures, animated or paged, instead of one")
-    image.draft(None, (2 * size, 2 * size))
+    image.draft(None, (3 * size // 2, 3 * size // 2))
     stored = image.size
     upright = upright_rgb(image)
     if upright.size != stored:

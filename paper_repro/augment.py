@@ -75,9 +75,11 @@ def jitter(images: Tensor, numbers: np.ndarray, strength: float) -> Tensor:
 
 
 def augment(images: np.ndarray, indices: np.ndarray, seed: int, epoch: int, config: Config) -> Tensor:
-    """Training views of the photographs `indices`: (N, S, S, 3) uint8 -> (N, 3, image_size, image_size), normalised."""
+    """Training views of the photographs `indices`: (N, S, S, 3) uint8 -> (N, 3, size, size), normalised, with the
+    epoch's `Config.training_size`."""
     numbers = draw(seed, epoch, indices)
-    views = warp(to_float(images), crop_matrices(numbers, config.crop_area, config.rotate), config.image_size)
+    matrices = crop_matrices(numbers, config.crop_area, config.rotate)
+    views = warp(to_float(images), matrices, config.training_size(epoch))
     return normalise(jitter(views, numbers, config.jitter))
 
 

@@ -42,6 +42,7 @@ class Config(BaseModel):
 
     # The recipe
     epochs: int = Field(ge=1, le=10_000)
+    small_epochs: int = Field(0, ge=0, description="the first ones, with training views of two thirds of image_size")
     batch_size: int = Field(ge=2, le=65_536)
     learning_rate: float = Field(gt=0, le=100, description="at the end of the warm-up")
     learning_rates: dict[str, float] = Field({}, description="for single arms, chosen on validation data")
@@ -69,6 +70,11 @@ class Config(BaseModel):
         """Side of the stored photographs: above `image_size`, so that a training crop is not blurred."""
         return self.image_size * 4 // 3
 
+    def training_size(self, epoch: int) -> int:
+        """Side of the training views in an epoch, counted from 1, pixels. Small ones first save time (progressive
+        learning: Tan and Le, "EfficientNetV2", ICML 2021, section 4, whose regularisation grows too; ours does not)."""
+        return self.image_size * 2 // 3 if epoch <= self.small_epochs else self.image_size
+
     @model_validator(mode="after")
     def _possible(self):
         for arm in [*self.arms, *self.learning_rates]:
@@ -88,6 +94,11 @@ class Config(BaseModel):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs: "
+                "make it smaller than epochs"
+            )
+        if self.small_epochs >= self.epochs:
+            raise ValueError(
+                f"small_epochs: {self.small_epochs} leaves nothing of {self.epochs} epochs at image_size: "
                 "make it smaller than epochs"
             )
         if self.weights is not None and self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":

@@ -15,6 +15,11 @@ from paper_repro.files import ReproError
 PARENT = "PAPER_REPRO_PARENT"  # environment variable: the id of the process that started this one
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[IO]:
     """Holds a lock on `path`, which the operating system releases when this process (and a child that was given the

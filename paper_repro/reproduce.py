@@ -20,7 +20,7 @@ from typing import IO
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.parameters import parse_json
-from paper_repro.processes import PARENT, follow_parent, hold_lock, on_stop
+from paper_repro.processes import PARENT, cores, follow_parent, hold_lock, on_stop
 
 GRACE = 20  # seconds between the request to stop and the kill
 
@@ -54,7 +54,7 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
             path.write_text(json.dumps({"profile": profile, "overrides": overrides}), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
                    "--configfile", str(settings), "--rerun-triggers", "mtime", "--ignore-incomplete", "--quiet", "all",
-                   "--resources", "gpu=1", "--cores", str(_cores()), "--scheduler", "greedy", *options]
+                   "--resources", "gpu=1", "--cores", str(cores()), "--scheduler", "greedy", *options]
         return _run(command, lock)
 
 
@@ -78,10 +78,6 @@ def _run(command: list[str], lock: IO) -> int:
     if stopped:
         raise SystemExit(128 + stopped[0][0])
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _from_caller(data: str | None) -> str | None:

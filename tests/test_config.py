@@ -21,6 +21,7 @@ REFUSED = {
     "true for a number": (dict(epochs=True), "epochs: True"),
     "batch of one": (dict(batch_size=1), "batch_size: 1"),
     "warm-up longer than training": (dict(epochs=2, warmup_epochs=2), "warmup_epochs: 2"),
+    "no epoch at full size": (dict(epochs=2, small_epochs=2), "small_epochs: 2"),
     "seed out of range": (dict(split_seed=2**31), "split_seed: 2147483648"),
     "negative seed": (dict(split_seed=-1), "split_seed: -1"),
     "one fold": (dict(num_folds=1), "num_folds: 1"),

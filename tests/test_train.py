@@ -170,6 +170,14 @@ def test_augmentation_does_not_depend_on_the_batch(config):
     torch.testing.assert_close(together[4:5], augment(images[4:5], np.array([4]), 0, 1, config))
 
 
+def test_small_epochs_come_first(config):
+    """The first epochs train on views of two thirds of the size, the others on whole ones."""
+    images, index = np.zeros((1, 40, 40, 3), np.uint8), np.array([0])
+    config = config.model_copy(update={"image_size": 48, "small_epochs": 2})
+    sides = [augment(images, index, 0, epoch, config).shape[-1] for epoch in (1, 2, 3)]
+    assert sides == [32, 32, 48]
+
+
 def test_crops_stay_inside_and_keep_their_area(config):
     """A crop never leaves the photograph, shows no less than asked for, and reaches all four right angles."""
     numbers = draw(0, 1, np.arange(500))

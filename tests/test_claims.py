@@ -40,7 +40,15 @@ def test_one_fold_has_a_difference_and_no_test():
     """One seed on one fold is an anecdote; it must not come out as a significant difference."""
     found = claims.corrected_t(np.array([0.3]), 0.25)
     assert found["difference"] == pytest.approx(0.3) and np.isnan(found["p"]) and np.isnan(found["low"])
-    assert claims.verdict(pd.Series({"p_holm": np.nan, **found})) == "not decidable here"
+    assert claims.verdict(pd.Series({"p_holm": np.nan, "folds": 1, **found})) == "not decidable here"
+
+
+def test_a_part_of_the_folds_decides_nothing():
+    """A clear difference over three of the five folds is no verdict yet."""
+    row = {"difference": 0.05, "low": 0.04, "high": 0.06, "lower": 0.042, "p_holm": 0.001}
+    for folds, found in ((3, "not decidable here"), (5, "supported")):
+        assert claims.verdict(pd.Series(row | {"folds": folds})) == found
+        assert claims.non_inferior(pd.Series(row | {"folds": folds})) == found
 
 
 def test_contrasts_pair_the_same_photographs():
@@ -78,8 +86,9 @@ def test_holm_is_over_the_listed_contrasts():
 ])
 def test_verdicts(row, better, no_worse):
     """A wide interval decides nothing; one that excludes an advantage worth having speaks against the claim."""
-    assert claims.verdict(pd.Series(row)) == better
-    assert claims.non_inferior(pd.Series(row)) == no_worse
+    row = pd.Series(row | {"folds": 5})
+    assert claims.verdict(row) == better
+    assert claims.non_inferior(row) == no_worse
 
 
 def test_arm_table_and_reading(tmp_path):
@@ -102,11 +111,11 @@ def test_arm_table_and_reading(tmp_path):
 def test_readme_and_ledger_are_what_the_committed_predictions_say():
     """No number of README or the ledger can drift from the files it comes from."""
     reference = project_root() / "results" / "reference"
-    if not (reference / "scratch").exists():
+    if not any(reference.glob("scratch/*/fold*/predictions.csv")):
         pytest.skip("no reference run is committed yet")
     groups = committed_folds("trashnet").set_index("image")["group"]
-    page = (project_root() / "README.md").read_text(encoding="utf-8")
-    assert claims.with_results(page, claims.markdown(reference, groups)) == page
+    for page, text in claims.generated(project_root(), reference, groups).items():
+        assert page.read_text(encoding="utf-8") == text, page.name
     committed = pd.read_csv(reference / "ledger.csv")
     pd.testing.assert_frame_equal(claims.ledger(reference, groups), committed)
 
@@ -114,6 +123,6 @@ def test_readme_and_ledger_are_what_the_committed_predictions_say():
 def test_generated_part_alone_is_replaced():
     """Writing the results twice leaves the page as it was after the first time."""
     page = f"before\n{claims.BEGIN}\nold\n{claims.END}\nafter\n"
-    once = claims.with_results(page, "new\n")
+    once = claims.with_part(page, "new\n")
     assert once == f"before\n{claims.BEGIN}\nnew\n\n{claims.END}\nafter\n"
-    assert claims.with_results(once, "new\n") == once
+    assert claims.with_part(once, "new\n") == once

@@ -1,10 +1,21 @@
-"""What may be committed of a run: numbers, and nothing that shows a photograph."""
+"""The reference run: what is still to be made, and what is committed: numbers, nothing that shows a photograph."""
+
+import json
 
 import pandas as pd
 import pytest
 
-from paper_repro.files import ReproError
-from paper_repro.reference import FILES, collect
+from paper_repro.config import load_profile
+from paper_repro.data import load_dataset
+from paper_repro.files import ReproError, project_root
+from paper_repro.keys import learning_rate, run_key
+from paper_repro.reference import FILES, collect, missing
+from paper_repro.splits import load_folds
+from paper_repro.train import identity
+from paper_repro.tune import chosen, read
+
+# docs/protocol.md: an arm that is a variant of another takes that arm's rate.
+VARIANTS = {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none", "stage-double": "stage"}
 
 
 def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
@@ -29,3 +40,27 @@ def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
 def test_no_finished_run_is_an_error(tmp_path):
     with pytest.raises(ReproError, match="holds no finished run"):
         collect(tmp_path, tmp_path / "reference")
+
+
+def test_profiles_hold_the_rates_that_were_tuned():
+    """Each arm's learning rate is the one that its validation accuracies chose; a variant has that of its arm."""
+    for experiment, profile in (("scratch", "cpu"), ("transfer", "transfer")):
+        table = read(project_root() / "results" / "reference" / experiment / "tuning.csv")
+        config = load_profile(profile)
+        for arm, rate in (chosen(table) if len(table) else {}).items():
+            assert learning_rate(config, arm) == rate, arm
+        for variant, arm in VARIANTS.items():
+            assert learning_rate(config, variant) == learning_rate(config, arm), variant
+
+
+def test_plan_runs_what_is_missing(tmp_path, monkeypatch):
+    """A committed run of today's key is not made again; one of another recipe, and one that is not there, is."""
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+    config = load_profile("smoke", image_size=32)
+    assert missing(config, ("none", "stage"), 0, tmp_path) == ["none", "stage"]
+    dataset = load_dataset("synthetic", config.prepared_size)
+    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config)))
+    (tmp_path / "none" / "fold0").mkdir(parents=True)
+    (tmp_path / "none" / "fold0" / "environment.json").write_text(json.dumps({"key": key}))
+    assert missing(config, ("none", "stage"), 0, tmp_path) == ["stage"]
+    assert missing(config.model_copy(update={"epochs": 11}), ("none",), 0, tmp_path) == ["none"]

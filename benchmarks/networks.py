@@ -186,6 +186,8 @@ def gradcam(bench: Bench) -> Iterator[Row]:
     for beside in list(taken)[1:]:
         yield speed("Grad-CAM, ResNet50, 224 px, batch 16", beside, taken["ours"], taken[beside], targets.get(beside),
                     note=note)
+    yield speed("a bare forward pass, without which there is no Grad-CAM", "grad-cam", taken["a bare forward pass"],
+                taken["grad-cam"], note="how many times as fast as grad-cam any Grad-CAM could be")
 
 
 # ---- what was tried -----------------------------------------------------------------------------------------------
@@ -272,6 +274,7 @@ def floor(bench: Bench) -> Iterator[Row]:
                 batch = bench.batch(size, gpu_batch if bench.device.type == "cuda" else cpu_batch)
                 step = partial(action, BareLoop(bench, resnet50("stage"), batch, precision))
                 operations, moved = cost(step)
+                _, plain = cost(partial(action, BareLoop(bench, models.resnet50(num_classes=6), batch, precision)))
                 seconds = in_turn({"step": step}, bench.rounds)["step"]
                 least = max(operations / peak, moved / bytes_per_second)
                 yield figure(
@@ -280,4 +283,5 @@ def floor(bench: Bench) -> Iterator[Row]:
                     ours=f"{np.median(seconds):.3g} s", beside_it=f"{least:.3g} s",
                     note=f"{operations / 1e9:.0f} GFLOP ({1e3 * operations / peak:.0f} ms) and {moved / 1e9:.2f} GB "
                          f"({1e3 * moved / bytes_per_second:.0f} ms) per batch of {len(batch[0])}; "
-                         f"{operations / np.median(seconds) / 1e9:.0f} GFLOP/s")
+                         f"{operations / np.median(seconds) / 1e9:.0f} GFLOP/s; "
+                         f"torchvision's ResNet50 moves {plain / 1e9:.2f} GB: {moved / plain - 1:.1%} more here")

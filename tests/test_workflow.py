@@ -248,3 +248,24 @@ def test_make_passes_values_on(project):
     assert given[:2] == ["-m", "paper_repro.reproduce"]
     assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
     assert given[10] == str(project.parent)
+
+
+def test_the_real_notebooks_end_to_end(tmp_path):
+    """Notebooks 01 to 05 as they are, on a tiny configuration: a run's folder holds what later notebooks rely on,
+    figures and pages lie where the closing lines say, and a run opens and predicts."""
+    out, tiny = tmp_path / "results", {"epochs": 2, "batch_size": 64, "faithful": 1}
+    result = subprocess.run(command("--out", str(out), **tiny), cwd=ROOT, capture_output=True, text=True,
+                            env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")})
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    for arm, notebook in (("none", "02_baseline"), ("stage", "03_stage_se_training")):
+        names = {path.name for path in (out / arm / "fold0").iterdir()}
+        assert names >= {"config.yaml", "history.csv", "predictions.csv", "measures.csv", "metrics.json",
+                         "environment.json", f"{notebook}.ipynb", "done"}
+        assert f"html/{notebook}-{arm}-fold0.html" in result.stdout
+    figures = {path.stem for path in (out / "figures").glob("*.png")}
+    assert figures and figures == {path.stem for path in (out / "figures").glob("*.svg")}
+    code = ("import sys; from PIL import Image; from paper_repro.runs import load_run; "
+            "print(load_run(sys.argv[1]).predict(Image.new('RGB', (40, 30))).round(3).to_csv())")
+    predicted = subprocess.run([sys.executable, "-c", code, str(out / "stage" / "fold0")], cwd=ROOT, text=True,
+                               capture_output=True, env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")})
+    assert predicted.stdout.startswith(",cardboard,glass,"), predicted.stderr

@@ -41,6 +41,7 @@ unit: $(INSTALLED)
 notebook-outputs: $(INSTALLED)
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
 	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
+	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
 	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
 		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \
 		--nbval-kernel-startup-timeout 300 "$$copy/notebooks"

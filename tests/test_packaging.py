@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = PROJECT["optional-dependencies"]
 TEST, TRANSFER = ([Requirement(line) for line in EXTRAS[name]] for name in ("test", "transfer"))
+OTHERS = [Requirement(line) for name in EXTRAS if name not in ("test", "transfer") for line in EXTRAS[name]]
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
 
 
@@ -28,19 +29,22 @@ def test_constraints_are_exact_and_portable():
     assert not [name for name in PINS if re.match("nvidia-|cuda-|triton", name)]
 
 
-@pytest.mark.parametrize("requirement", CORE + TEST + TRANSFER, ids=str)
+@pytest.mark.parametrize("requirement", CORE + TEST + TRANSFER + OTHERS, ids=str)
 def test_constraints_satisfy_pyproject(requirement):
-    """Every dependency has a pin that satisfies it, and the pin is what runs here."""
+    """Every dependency has a pin that satisfies it, and the pin is what runs here; other extras may be absent."""
     pins = {canonicalize_name(name): pin for name, pin in PINS.items()}
     pin = pins[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(pin)
-    assert Version(version(requirement.name)).public == pin  # a CPU-only torch is 2.14.1+cpu
+    try:
+        assert Version(version(requirement.name)).public == pin  # a CPU-only torch is 2.14.1+cpu
+    except PackageNotFoundError:
+        assert requirement in OTHERS
 
 
 def test_each_dependency_has_its_reason():
     """A dependency's line in pyproject.toml says what it is for."""
     lines = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if re.match(r'    "[\w-]+.*>=', line)]
-    assert len(lines) == len(CORE) + len(TEST) + len(TRANSFER)
+    assert len(lines) == len(CORE + TEST + TRANSFER + OTHERS)
     assert all(re.search(r", +# .", line) for line in lines)
 
 

@@ -1,0 +1,132 @@
+"""The cards and checklists: their links lead somewhere, their counts are those of the committed folds."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def read(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def tables(text):
+    """Every table of a page as a list of rows, each a list of cells; the first is the header."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    rows = [[[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()] for block in blocks]
+    return [[table[0], *table[2:]] for table in rows]
+
+
+def table(text, *header):
+    """The one table whose header begins so, as a frame of text."""
+    found = [rows for rows in tables(text) if tuple(rows[0][:len(header)]) == header]
+    assert len(found) == 1, header
+    return pd.DataFrame(found[0][1:], columns=found[0][0])
+
+
+def numbers(frame):
+    return frame.apply(lambda column: column.str.replace(",", "").astype(int))
+
+
+def anchors(path):
+    """The anchors that GitHub and the site give a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_resolve(page):
+    """Files exist inside the project; an anchor in a Markdown page is one of its headings."""
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_relative_to(ROOT) and target.exists(), link
+        assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    found = pd.read_csv(ROOT / "data" / "splits" / "trashnet.csv", keep_default_na=False)
+    found["class"] = found["image"].str.split("/").str[0]
+    return found
+
+
+def test_composition(photographs):
+    """Photographs, excluded, used and with a twin, per class and in all."""
+    used = photographs[~photographs["excluded"]]
+    twin = used.groupby("group")["image"].transform("size") > 1
+    counts = pd.DataFrame({
+        "photographs": photographs["class"].value_counts(),
+        "excluded": photographs.groupby("class")["excluded"].sum(),
+        "used": used["class"].value_counts(),
+        "with a twin": twin.groupby(used["class"]).sum(),
+    })
+    counts.loc["all"] = counts.sum()
+    card = numbers(table(read("data_card.md"), "class", "photographs").set_index("class"))
+    pd.testing.assert_frame_equal(card, counts, check_dtype=False, check_names=False)
+
+
+def test_groups(photographs):
+    """The sentences on groups, and the imbalance."""
+    text = " ".join(read("data_card.md").split())
+    used = photographs[~photographs["excluded"]]
+    sizes, before = used.groupby("group").size(), photographs.groupby("group").size()
+    classes = used.groupby("group")["class"].agg(lambda names: tuple(sorted(set(names))))
+    assert f"The {len(used):,} photographs form {len(sizes):,} groups; {(sizes > 1).sum()} groups hold two" in text
+    assert f"or more, {sizes[sizes > 1].sum()} photographs together. The largest holds {sizes.max()}, cardboard" in text
+    assert f"{(before > 1).sum()} groups of two or more with {before[before > 1].sum()} photographs" in text
+    assert classes[classes.str.len() > 1].tolist() == [("glass", "metal")] * 2
+    cardboard = used[(used["fold"] == 0) & (used["class"] == "cardboard")]
+    print_of_one = (cardboard["group"] == sizes.idxmax()).sum()
+    assert f"{print_of_one} of the {len(cardboard)} photographs of cardboard in fold 0 show one" in text
+    largest, smallest = used["class"].value_counts().iloc[[0, -1]]
+    assert f"{largest / smallest:.1f} times" in text
+
+
+def test_folds(photographs):
+    """Sizes of the three parts of every fold, and the test part per class; the model card's range of training parts."""
+    used = photographs[~photographs["excluded"]]
+    counts = pd.crosstab(used["fold"], used["class"])
+    test, validation = used["fold"].value_counts(), used["validation_for"].value_counts().drop(-1)
+    parts = pd.DataFrame({"training": len(used) - test - validation, "validation": validation, "test": test})
+    card = numbers(table(read("data_card.md"), "fold", "training")).set_index("fold")
+    pd.testing.assert_frame_equal(card, parts.join(counts), check_dtype=False, check_names=False)
+    assert f"{parts['training'].min():,} to {parts['training'].max():,} photographs" in read("model_card.md")
+
+
+@pytest.mark.parametrize("section, first, count", [
+    ("NeurIPS paper checklist", "question", 16),
+    ("Papers with Code: ML code completeness", "item", 5),
+    ("Machine learning reproducibility checklist", "item", 21),
+])
+def test_every_line_is_answered(section, first, count):
+    """Each item once, with an answer and a link into the project; a no says why."""
+    text = read("checklists.md").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = table(text, "no.", first, "answer", "where", "remark")
+    assert "](https://" in text.split("|")[0]
+    assert len(lines) == lines["no."].nunique() == count
+    assert lines["answer"].isin(["yes", "no", "not applicable"]).all()
+    assert (lines["answer"].eq("yes") | lines["remark"].ne("")).all()
+    for cell in lines["where"]:
+        assert [link for link in LINK.findall(cell) if not re.match(r"[a-z]+:", link)], cell
+
+
+def test_answers_on_the_table_of_results_follow_the_readme():
+    """A table of results is claimed exactly when README has one."""
+    part = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- results:")[1].split("<!-- end of results")[0]
+    lines = re.findall(r"^\|.*README with a table of results.*\|$", read("checklists.md"), re.MULTILINE)
+    answers = [line.split("|")[3].strip() for line in lines]
+    assert answers == ["yes" if tables(part) else "no"] * 2, "docs/checklists.md: change both lines and their remarks"
+
+
+def test_model_card_has_one_generated_part():
+    text = read("model_card.md")
+    begin, end = "<!-- model card: generated by python -m paper_repro.claims -->", "<!-- end of model card -->"
+    assert text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end)

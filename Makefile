@@ -3,6 +3,8 @@
 #   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 # make lab         JupyterLab          make notebooks  execute the committed notebooks anew, in place
 # make test        all tests           make bench      measure speed and memory
+# make slides      results/slides: the lessons' chosen cells as slides, readable without a network
+# make student     build/student.zip (or STUDENT=path): the committed project without the solutions
 # make clean       remove the environment and what tools left behind; never results
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -15,7 +17,7 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET
 export CALLER := $(PWD)
 
-.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench clean
+.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench slides student clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)
@@ -53,7 +55,7 @@ workflow: $(INSTALLED)
 notebooks: $(INSTALLED)
 	$(BIN)/python -m paper_repro.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
-	for notebook in notebooks/*.ipynb; do \
+	for notebook in $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)); do \
 		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
 
 lab: $(INSTALLED)
@@ -61,6 +63,25 @@ lab: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/run.py
+
+# reveal.js and MathJax come out of two packages of PyPI, once; after that no network is needed.
+slides: $(INSTALLED)
+	test -d build/slides/nbclassic || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target build/slides sphinx-revealjs==3.2.1 nbclassic==1.3.3
+	rm -rf results/slides && mkdir -p results/slides
+	cp -R build/slides/sphinx_revealjs/_static/revealjs results/slides/reveal.js
+	cp -R build/slides/nbclassic/static/components/MathJax results/slides/mathjax
+	$(BIN)/python -m nbconvert --log-level WARN --to slides --template slides \
+		--TemplateExporter.extra_template_basedirs=. --no-input --SlidesExporter.reveal_url_prefix=reveal.js \
+		--HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full" \
+		--output-dir results/slides notebooks/0[1-5]_*.ipynb
+	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"
+
+STUDENT ?= build/student.zip
+
+student:
+	mkdir -p build
+	git archive --format zip --prefix paper_repro/ --output "$(STUDENT)" HEAD -- . ':(exclude)notebooks/solutions'
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

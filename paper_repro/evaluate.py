@@ -94,7 +94,7 @@ def confusion(predictions: pd.DataFrame, classes) -> pd.DataFrame:
 def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
     """Mean confidence and accuracy in 15 equal-width bins ]low, high] of the predicted class's probability.
 
-    The expected calibration error is the mean |accuracy - confidence| over these bins, weighted by `count`
+    The expected calibration error is the mean `|accuracy - confidence|` over these bins, weighted by `count`
     (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2). Empty bins hold NaN for both.
     """
     truth, probabilities = _arrays(predictions, classes)

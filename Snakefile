@@ -19,6 +19,7 @@ A notebook that runs again loads its trained weights, unless something that deci
 import json
 import os
 import re
+import signal
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +36,9 @@ NOTEBOOKS = Path(workflow.basedir) / "notebooks"
 OVERRIDES = config.get("overrides", {})
 CONFIG = load_profile(config["profile"], **OVERRIDES)
 DATA = data_stamp(CONFIG.data)
+CLUSTER = config.get("cluster", False)  # the notebooks run on other machines than this process
+# On a cluster the machine that asks may have none, or the one that runs a GPU that is somebody else's.
+GPU_HERE = not CLUSTER and Path("/dev/nvidiactl").exists()
 MODULES = sorted(Path(paper_repro.__file__).parent.glob("*.py"))
 PACKAGE = syntax_hash(module.read_text(encoding="utf-8") for module in MODULES)
 
@@ -85,13 +89,16 @@ COMPARISONS = [
 ]
 
 if workflow.is_main_process:
-    follow_parent()
+    if CLUSTER:  # a script's background jobs ignore it, but it is what makes Snakemake cancel what it has submitted
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    follow_parent(signal.SIGINT if CLUSTER else signal.SIGTERM)
     for earlier in Path(".done").glob("*"):
         if not is_valid(earlier):
             earlier.unlink()
 os.environ[PARENT] = str(os.getpid())  # the notebooks' processes end with this one
 
 # exec: the notebook's process is Snakemake's own child, which signals reach and which sees its parent die.
+# mem_mb and runtime (minutes) are what a cluster ends a job at; here they limit nothing unless Snakemake is told to.
 EXECUTE = (
     "exec {PYTHON:q} -m paper_repro.execute {NOTEBOOKS:q}/{params.notebook}.ipynb "
     "--done {output:q} --parameters {COMMON:q} "
@@ -117,6 +124,9 @@ rule explore:
         ".done/01_data_exploration-{key}",
     params:
         notebook="01_data_exploration",
+    resources:
+        mem_mb=4000,
+        runtime=60,
     shell:
         EXECUTE + "--output {params.notebook}.ipynb --html html/{params.notebook}.html"
 
@@ -128,7 +138,9 @@ rule train:
         notebook=lambda wildcards: training_notebook(wildcards.arm),
     threads: CONFIG.threads
     resources:
-        gpu=int(CONFIG.accelerator != "cpu" and Path("/dev/nvidiactl").exists()),  # one training at a time on it
+        mem_mb=8000,
+        runtime=720,
+        gpu=int(CONFIG.accelerator == "cuda" or (CONFIG.accelerator == "auto" and GPU_HERE)),  # one training at a time
     shell:
         EXECUTE + """--parameters '{{"arm": "{wildcards.arm}", "fold": {wildcards.fold}}}' """
         "--output {wildcards.arm}/fold{wildcards.fold}/{params.notebook}.ipynb "
@@ -145,5 +157,8 @@ rule compare:
     params:
         notebook="{notebook}",
     threads: CONFIG.threads
+    resources:
+        mem_mb=8000,
+        runtime=240,
     shell:
         EXECUTE + "--parameters {MATRIX:q} --output {params.notebook}.ipynb --html html/{params.notebook}.html"

@@ -40,6 +40,9 @@ def hold_lock(path: Path, what: str) -> Iterator[IO]:
         except BlockingIOError:
             raise ReproError(f"another process is working on {what}: wait for it or stop it, "
                              "or choose another folder with OUT=") from None
+        except OSError as error:
+            raise ReproError(f"cannot lock {path} ({error.strerror}), without which two processes could write to one "
+                             "folder: choose a folder with OUT= on a file system that has locks") from None
         yield file
 
 
@@ -57,8 +60,8 @@ def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def follow_parent() -> None:
-    """Sends SIGTERM to this process (to its whole group, when it leads one) as soon as the process that
+def follow_parent(number: int = signal.SIGTERM) -> None:
+    """Sends the signal to this process (to its whole group, when it leads one) as soon as the process that
     `$PAPER_REPRO_PARENT` names is no longer its parent, be it by kill -9. Children that call this follow this process
     in turn. Without the variable, nothing happens."""
     parent = os.environ.get(PARENT)
@@ -70,6 +73,6 @@ def follow_parent() -> None:
         while os.getppid() == int(parent):
             time.sleep(0.5)
         end = os.killpg if os.getpgrp() == os.getpid() else os.kill
-        end(os.getpid(), signal.SIGTERM)
+        end(os.getpid(), number)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -3,6 +3,7 @@
     python -m paper_repro.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- SNAKEMAKE OPTIONS]
 
 Snakemake alone leaves its lock behind when it is killed, and at SIGTERM waits for the notebooks that are running.
+With options that name an executor or a Snakemake profile, the notebooks run on a cluster: see docs/cluster.md.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from paper_repro.parameters import parse_json
 from paper_repro.processes import PARENT, cores, follow_parent, hold_lock, on_stop
 
 GRACE = 20  # seconds between the request to stop and the kill
+ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
 
 
 def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> int:
@@ -49,24 +51,29 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
     with hold_lock(out / ".lock", str(out)) as lock:
         # Whoever holds our lock is alone, so that a lock of Snakemake's is one that a killed run left.
         shutil.rmtree(out / ".snakemake" / "locks", ignore_errors=True)
+        cluster = any(option.split("=")[0] in ELSEWHERE for option in options)
         settings = out / ".settings.json"  # a file, as Snakemake's --config turns nested numbers into text
         with atomic_write(settings) as path:
-            path.write_text(json.dumps({"profile": profile, "overrides": overrides}), encoding="utf-8")
+            text = json.dumps({"profile": profile, "overrides": overrides, "cluster": cluster})
+            path.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
-                   "--configfile", str(settings), "--rerun-triggers", "mtime", "--ignore-incomplete", "--quiet", "all",
-                   "--resources", "gpu=1", "--cores", str(cores()), "--scheduler", "greedy", *options]
-        return _run(command, lock)
+                   "--configfile", str(settings), "--rerun-triggers", "mtime", "--ignore-incomplete",
+                   "--scheduler", "greedy"]
+        if not cluster:  # what this machine has; and the notebooks say themselves, on this terminal, what they do
+            command += ["--cores", str(cores()), "--resources", "gpu=1", "--quiet", "all"]
+        return _run([*command, *options], lock, signal.SIGINT if cluster else signal.SIGTERM)
 
 
-def _run(command: list[str], lock: IO) -> int:
-    """Runs Snakemake in a session of its own, which is stopped as a whole. It inherits the lock, so that nobody else
-    starts while it lives."""
+def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
+    """Runs Snakemake in a session of its own, which is stopped as a whole, by the signal `ending`: at SIGTERM the
+    notebooks on this machine end, at SIGINT Snakemake cancels those that run elsewhere. It inherits the lock, so that
+    nobody else starts while it lives."""
     stopped: list[tuple[signal.Signals, float]] = []
 
     def stop(number):
         stopped.append((number, time.monotonic()))
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, ending)
 
     process = subprocess.Popen(command, env=os.environ | {PARENT: str(os.getpid())}, start_new_session=True,
                                pass_fds=[lock.fileno()])

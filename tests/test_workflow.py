@@ -14,6 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from paper_repro import reproduce as workflow
+
 pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,6 +228,23 @@ def test_refused_before_work(project, options, message):
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
     assert result.stderr.count("\n") == 1
     assert not (project / "results").exists()
+
+
+@pytest.mark.parametrize(("options", "cluster"), [
+    ([], False), (["--dry-run"], False), (["--executor=slurm", "--jobs", "8"], True),
+    (["--workflow-profile", "profiles/slurm"], True)])
+def test_on_a_cluster(project, monkeypatch, options, cluster):
+    """Where the notebooks run elsewhere, this machine's cores and GPU are no limit, and Snakemake is ended by the
+    signal at which it cancels what it has submitted."""
+    calls, out = [], project / "results" / "smoke"
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(workflow, "_run", lambda command, lock, ending: calls.append((command, ending)) or 0)
+    assert workflow.reproduce("smoke", {}, out, options) == 0
+    ((given, ending),) = calls
+    assert {option in given for option in ("--cores", "--resources", "--quiet")} == {not cluster}
+    assert ending == (signal.SIGINT if cluster else signal.SIGTERM)
+    assert given[len(given) - len(options):] == options
+    assert json.loads((out / ".settings.json").read_text())["cluster"] == cluster
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -3,6 +3,8 @@
 #   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 # make lab         JupyterLab          make notebooks  execute the committed notebooks anew, in place
 # make test        all tests           make bench      measure speed and memory
+# make site        build/site: notebooks, pages and API as a web site, readable without a network
+# make browser     JupyterLab, the explorer and the site in Chromium (apt-get install chromium)
 # make slides      results/slides: the lessons' chosen cells as slides, readable without a network
 # make student     build/student.zip (or STUDENT=path): the committed project without the solutions
 # make clean       remove the environment and what tools left behind; never results
@@ -17,7 +19,7 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET
 export CALLER := $(PWD)
 
-.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench slides student clean
+.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench slides student site browser clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)
@@ -34,10 +36,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transfer]'
 	@touch $@
 
+# What only one target needs: the extra of that name.
+$(VENV)/installed-%: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
 test: unit notebook-outputs workflow
 
 unit: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not trashnet and not workflow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
+		-m "not trashnet and not workflow and not site and not browser"
 
 # In a copy, so that the notebooks' results do not mix with one's own.
 notebook-outputs: $(INSTALLED)
@@ -76,6 +84,16 @@ slides: $(INSTALLED)
 		--HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full" \
 		--output-dir results/slides notebooks/0[1-5]_*.ipynb
 	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"
+
+# All pages anew, so that a warning cannot hide behind a page that did not change.
+site: $(VENV)/installed-site
+	rm -rf build/site
+	$(BIN)/python -m sphinx -E -W --keep-going --quiet -c docs -d build/doctrees . build/site
+	$(BIN)/python -m pytest -q -m site tests/test_site.py
+	@echo "build/site/index.html"
+
+browser: site $(VENV)/installed-browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/test_browser.py
 
 STUDENT ?= build/student.zip
 

@@ -42,10 +42,10 @@ html_title = f"{project} {release}"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_domain_indices = False
 html_show_sphinx = False
 html_math_renderer = "mathml"
 pygments_style = "tango"
-
 
 
 def visit_math(self, node):
@@ -65,14 +65,15 @@ class DescribeFigures(SphinxPostTransform):
     default_priority = 500  # after MyST-NB has chosen among an output's formats
 
     def run(self, **kwargs):
-        heading = prose = ""
+        heading, prose, number = "", "", 0
         for node in self.document.findall():
             if isinstance(node, nodes.title):
-                heading, prose = node.astext(), ""
+                heading, prose, number = node.astext(), "", 0
             elif isinstance(node, (nodes.paragraph, nodes.list_item)):
                 prose = node.astext()
             elif isinstance(node, nodes.image) and not node.get("alt"):
-                node["alt"] = textwrap.shorten(f"Figure in “{heading}”. {prose}", 400, placeholder=" …")
+                number += 1
+                node["alt"] = textwrap.shorten(f"Figure {number} in “{heading}”. {prose}", 400, placeholder=" …")
 
 
 def mark_examples(app, what, name, obj, options, lines):

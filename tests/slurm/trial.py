@@ -12,12 +12,14 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -82,12 +84,24 @@ def running() -> list[str]:
     return slurm("squeue", "--noheader", "--states=RUNNING", "--format=%i")
 
 
-def empty_within(seconds: int) -> None:
+def processes(cache: Path) -> list[str]:
+    """Ids of the processes, wherever they come from, that were started with this cache."""
+    found, wanted = [], f"PAPER_REPRO_CACHE={cache}\0".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # ended meanwhile
+            if wanted in environment.read_bytes():
+                found.append(environment.parent.name)
+    return found
+
+
+def all_end_within(seconds: int, cache: Path) -> None:
+    """Waits until no job is queued and no process uses the cache."""
     start = time.monotonic()
-    while jobs := slurm("squeue", "--noheader"):
-        assert time.monotonic() < start + seconds, jobs
-        time.sleep(0.2)
-    say(f"no job is left after {time.monotonic() - start:.1f} s")
+    for what, left in (("job", lambda: slurm("squeue", "--noheader")), ("process", lambda: processes(cache))):
+        while names := left():
+            assert time.monotonic() < start + seconds, names
+            time.sleep(0.2)
+        say(f"no {what} is left after {time.monotonic() - start:.1f} s")
 
 
 def reported(output: str, state: str, arm: str) -> bool:
@@ -99,11 +113,9 @@ def checkpoints(cache: Path, epoch: int) -> list[Path]:
     return list(cache.glob(f"checkpoints/*/epoch{epoch:05d}-*.pt"))
 
 
-def printed_epochs(notebook: Path) -> list[int]:
-    """Numbers of the epochs that an executed training notebook trained itself."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    text = "".join("".join(output.get("text", [])) for cell in cells for output in cell.get("outputs", []))
-    return [int(number) for number in re.findall(r"fold 0 epoch (\d+)/", text)]
+def printed_epochs(file: Path) -> list[int]:
+    """Numbers of the epochs that a job trained itself, by its log or its executed notebook."""
+    return [int(number) for number in re.findall(r"fold 0 epoch (\d+)/", file.read_text(encoding="utf-8"))]
 
 
 def matrix(folder: Path) -> None:
@@ -150,32 +162,27 @@ def cancelled(folder: Path) -> None:
 
 
 def over_time(folder: Path) -> None:
-    """A training that is not done in its time is named with its state, and retries continue it to its end."""
-    cache, out, recipe = folder / "cache", folder / "out", TINY | {"epochs": 400, "arms": ["stage"]}
-    os.environ["PAPER_REPRO_CACHE"] = str(cache)
-    limit = ["--set-resources", "train:runtime=1"]
-    status, output = Call(out, [*SLURM, *TRAININGS, *limit], **recipe).end()
-    assert status == 1 and reported(output, "TIMEOUT", "stage")
-    begun = max(int(path.name[5:10]) for path in cache.glob("checkpoints/*/epoch*-*.pt"))
-    say(f"{begun} epochs were done")
-    recipe |= {"epochs": begun + begun // 2}
-    status, output = Call(out, [*SLURM, *TRAININGS, *limit, "--retries", "3"], **recipe).end()
-    assert status == 0 and reported(output, "TIMEOUT", "stage")
-    epochs = printed_epochs(out / "stage" / "fold0" / "03_stage_se_training.ipynb")
-    say(f"the last of the retries trained the epochs {epochs[0]} to {epochs[-1]}")
-    assert epochs[0] > 1 and epochs[-1] == recipe["epochs"]
+    """A training that is not done in its time is named with its state, and a retry continues it."""
+    os.environ["PAPER_REPRO_CACHE"] = str(folder / "cache")
+    options = [*SLURM, *TRAININGS, "--set-resources", "train:runtime=2", "--retries", "1"]
+    status, output = Call(folder / "out", options, **TINY | {"epochs": 400, "arms": ["none"]}).end()
+    assert status == 1 and reported(output, "TIMEOUT", "none")
+    first, second = (printed_epochs(Path(log)) for log in re.findall(r"\(log: (.*)\)", output))
+    say(f"the first job trained the epochs {first[0]} to {first[-1]}, the second one {second[0]} to {second[-1]}")
+    assert first[0] == 1 and first[-1] < second[0] <= first[-1] + 2  # ended between checkpoint and line: one more
 
 
 def stopped(folder: Path) -> None:
     """A signal to the call, and its death, cancel what it submitted."""
-    os.environ["PAPER_REPRO_CACHE"] = str(folder / "cache")
+    out, cache = folder / "out", folder / "cache"
     for number in (signal.SIGTERM, signal.SIGKILL):
-        call = Call(folder / "out", [*SLURM, *TRAININGS], **TINY | {"epochs": 400, "arms": ["none"]})
-        call.wait_until(running)
-        time.sleep(5)
-        say(f"{number.name} to process {call.process.pid}")
+        os.environ["PAPER_REPRO_CACHE"] = str(cache)
+        call = Call(out, [*SLURM, *TRAININGS], **TINY | {"epochs": 400, "arms": ["none"]})
+        call.wait_until(lambda: list(cache.glob("checkpoints/*/lock")))
+        say(f"it trains, in {len(processes(cache))} processes: {number.name} to process {call.process.pid}")
         call.process.send_signal(number)
-        empty_within(60)
+        all_end_within(60, cache)
+        shutil.rmtree(cache)
         assert call.end()[0] == (128 + number if number == signal.SIGTERM else -number)
 
 

@@ -39,6 +39,7 @@ viewcode_line_numbers = True
 
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_favicon = "icon.svg"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -95,6 +96,7 @@ def write_front_door(app, exception):
     if exception is None:
         Path(app.outdir, "index.html").write_text(
             f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{project}</title>'
+            f'<link rel="icon" href="_static/icon.svg">'
             f'<meta http-equiv="refresh" content="0; url=docs/index.html">'
             f'<a href="docs/index.html">{project}</a></html>\n'
         )

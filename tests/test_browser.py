@@ -75,7 +75,7 @@ def lab(tmp_path_factory):
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
              f"--ServerApp.root_dir={copy}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-             f"--IdentityProvider.token={token}", "--LabApp.news_url=None",
+             f"--IdentityProvider.token={token}",
              "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
             env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:

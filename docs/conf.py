@@ -34,6 +34,7 @@ myst_heading_anchors = 4
 
 default_role = "code"
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False
 autodoc_typehints = "none"  # the signature shows them
 viewcode_line_numbers = True
 

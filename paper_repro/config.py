@@ -67,7 +67,7 @@ class Config(BaseModel):
 
     @property
     def prepared_size(self) -> int:
-        """Side of the stored photographs: above `image_size`, so that a training crop is not blurred."""
+        """Side of the stored photographs, above `image_size`, so that a training crop is not blurred."""
         return self.image_size * 4 // 3
 
     def training_size(self, epoch: int) -> int:

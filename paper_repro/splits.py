@@ -116,7 +116,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
         grouped: keep a group in one fold; False gives the usual random split, for comparison.
 
     Returns:
-        image, group, fold, validation_for (the image is in the validation part when that fold is the test fold; -1:
+        image, group, fold, validation_for (the image is in the validation part when that fold is the test fold; -1 is
         never), excluded. The validation part of fold k is the half of fold k + 1 with more groups.
 
     Raises:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math import latex2mathml
+from sphinx import addnodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,8 +23,8 @@ author = copyright = METADATA["authors"][0]["name"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "data/README.md", "benchmarks/results/table.md", "docs/**", "notebooks/**"]
-exclude_patterns = ["notebooks/solutions", "**/.ipynb_checkpoints"]
+include_patterns = ["README.md", "data/README.md", "benchmarks/results/table.md", "docs/*.md", "docs/api/*.md",
+                    "notebooks/*.ipynb"]  # but not their solutions
 suppress_warnings = ["myst.header"]  # a notebook's cell may begin at any level
 
 nb_execution_mode = "off"
@@ -78,6 +79,18 @@ class DescribeFigures(SphinxPostTransform):
                 node["alt"] = textwrap.shorten(f"Figure {number} in “{heading}”. {prose}", 400, placeholder=" …")
 
 
+class ShowModules(SphinxPostTransform):
+    """A link to a module of the package opens the page that shows it, instead of downloading the file."""
+
+    default_priority = 500
+
+    def run(self, **kwargs):
+        for node in list(self.document.findall(addnodes.download_reference)):
+            if module := re.search(r"(?:^|/)(paper_repro/\w+)\.py$", node["reftarget"]):
+                uri = self.app.builder.get_relative_uri(self.env.docname, f"_modules/{module[1]}")
+                node.replace_self(nodes.reference("", "", *node.children, refuri=uri, internal=True))
+
+
 def mark_examples(app, what, name, obj, options, lines):
     """An indented block of a docstring's text is an example, as in Markdown; reStructuredText wants it marked."""
     for i in range(len(lines) - 1, 0, -1):
@@ -106,6 +119,7 @@ def write_front_door(app, exception):
 def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.add_post_transform(DescribeFigures)
+    app.add_post_transform(ShowModules)
     app.connect("source-read", give_title)
     app.connect("autodoc-process-docstring", mark_examples, priority=400)  # before napoleon
     app.connect("build-finished", write_front_door)

@@ -7,6 +7,7 @@ test over photographs and the probability of an advantage stand beside it and de
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from statsmodels.stats.multitest import multipletests
 
 from paper_repro import evaluate
 from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.reference import PLAN
 from paper_repro.splits import committed_folds
 
 LEVEL = 0.05
@@ -360,8 +362,10 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
                            for _, row in leakage(reference, groups).iterrows())
         lines += ["", f"Near-duplicates: `none` on fold 0 has {grouped} where groups stay together, {random} under a "
                   "random split (other test photographs, so not paired)."]
-    runs = hours(reference)
-    lines += ["", f"{len(runs)} runs, {runs['hours'].sum():.1f} hours of training on one core each."]
+    runs, planned = hours(reference), sum(len(step.arms) * len(step.folds) for step in PLAN)
+    state = "The reference run is finished" if len(runs) >= planned else "The reference run is under way"
+    spent = runs["hours"].sum()
+    lines += ["", f"{state}: {len(runs)} of {planned} runs, {spent:.1f} hours of training on one core each."]
     return "\n".join(lines)
 
 
@@ -410,4 +414,7 @@ def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ReproError as error:
+        sys.exit(f"error: {error}")

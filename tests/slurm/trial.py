@@ -4,7 +4,8 @@
     python tests/slurm/trial.py [SCENARIO ...] | tee trial.log        # all: about 20 minutes on two cores
     tests/slurm/cluster.sh stop
 
-Needs `pip install -c constraints.txt -e '.[slurm]'`. Results and cache lie in a temporary folder.
+Needs `pip install -c constraints.txt -e '.[slurm]'`. Results and cache lie in a temporary folder. What is edited in the
+project meanwhile is out of date for the second call of `matrix`.
 """
 
 import filecmp
@@ -79,9 +80,10 @@ def slurm(*command: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def running() -> list[str]:
-    """Ids of the jobs that run."""
-    return slurm("squeue", "--noheader", "--states=RUNNING", "--format=%i")
+def jobs(folder: Path) -> list[str]:
+    """Ids of the queued and running jobs that write their log somewhere in `folder`."""
+    lines = slurm("squeue", "--noheader", "--Format=JobID:20,stdout:400")
+    return [line.split()[0] for line in lines if f" {folder}/" in line]
 
 
 def processes(cache: Path) -> list[str]:
@@ -94,10 +96,10 @@ def processes(cache: Path) -> list[str]:
     return found
 
 
-def all_end_within(seconds: int, cache: Path) -> None:
-    """Waits until no job is queued and no process uses the cache."""
+def all_end_within(seconds: int, folder: Path, cache: Path) -> None:
+    """Waits until no job of `folder` is queued and no process uses the cache."""
     start = time.monotonic()
-    for what, left in (("job", lambda: slurm("squeue", "--noheader")), ("process", lambda: processes(cache))):
+    for what, left in (("job", lambda: jobs(folder)), ("process", lambda: processes(cache))):
         while names := left():
             assert time.monotonic() < start + seconds, names
             time.sleep(0.2)
@@ -127,8 +129,8 @@ def matrix(folder: Path) -> None:
     for arm in ("none", "half", "block", "stage"):
         assert (out / arm / "fold0" / "done").exists(), arm
     assert {"04_confusion_matrices.ipynb", "05_heatmap_gallery.ipynb"} <= {path.name for path in out.iterdir()}
-    jobs = slurm("sacct", "--noheader", "--parsable2", "--format=JobID,State,Elapsed,MaxRSS,AllocTRES")
-    say("sacct: job, state, time, memory, granted\n" + "\n".join(f"    | {job}" for job in jobs))
+    lines = slurm("sacct", "--noheader", "--parsable2", "--format=JobID,State,Elapsed,MaxRSS,AllocTRES")
+    say("sacct: job, state, time, memory, granted\n" + "\n".join(f"    | {line}" for line in lines))
     status, output = Call(out, SLURM, **TINY).end()
     assert status == 0 and "has been submitted" not in output
     say("a second call submits nothing")
@@ -141,7 +143,7 @@ def cancelled(folder: Path) -> None:
     os.environ["PAPER_REPRO_CACHE"] = str(cache)
     call = Call(out, [*SLURM, *TRAININGS], **recipe)
     call.wait_until(lambda: checkpoints(cache, 3))
-    (job,) = running()
+    (job,) = jobs(folder)
     say(f"the checkpoint of epoch 3 is written: scancel {job}")
     slurm("scancel", job)
     status, output = call.end()
@@ -181,7 +183,7 @@ def stopped(folder: Path) -> None:
         call.wait_until(lambda: list(cache.glob("checkpoints/*/lock")))
         say(f"it trains, in {len(processes(cache))} processes: {number.name} to process {call.process.pid}")
         call.process.send_signal(number)
-        all_end_within(60, cache)
+        all_end_within(60, folder, cache)
         shutil.rmtree(cache)
         assert call.end()[0] == (128 + number if number == signal.SIGTERM else -number)
 
@@ -190,7 +192,7 @@ def gpu(folder: Path) -> None:
     """accelerator: cuda asks for one GPU per training. Here SLURM grants what is none, and torch says so."""
     os.environ["PAPER_REPRO_CACHE"] = str(folder / "cache")
     call = Call(folder / "out", [*SLURM, *TRAININGS], **TINY | {"accelerator": "cuda", "arms": ["none"]})
-    (job,) = call.wait_until(running)
+    (job,) = call.wait_until(lambda: jobs(folder))
     status, output = call.end()
     granted = slurm("sacct", "--noheader", "--parsable2", "-X", "--jobs", job, "--format=AllocTRES")
     say(f"granted: {granted[0]}")

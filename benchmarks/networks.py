@@ -43,7 +43,8 @@ class Bench:
 
     @property
     def config(self) -> Config:
-        return load_profile("cpu", threads=self.threads, accelerator=self.device.type)
+        # Every epoch at full size: its first one would be on small views.
+        return load_profile("cpu", threads=self.threads, accelerator=self.device.type, small_epochs=0)
 
     @property
     def precisions(self) -> list[str]:

@@ -23,8 +23,8 @@ author = copyright = METADATA["authors"][0]["name"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "data/README.md", "benchmarks/results/table.md", "docs/*.md", "docs/api/*.md",
-                    "notebooks/*.ipynb"]  # but not their solutions
+include_patterns = ["README.md", "data/README.md", "benchmarks/README.md", "benchmarks/results/table.md",
+                    "docs/*.md", "docs/api/*.md", "notebooks/*.ipynb"]  # but not their solutions
 suppress_warnings = ["myst.header"]  # a notebook's cell may begin at any level
 
 nb_execution_mode = "off"
@@ -102,7 +102,7 @@ def mark_examples(app, what, name, obj, options, lines):
 def give_title(app, docname, source):
     """The table of measurements is generated without a heading."""
     if docname == "benchmarks/results/table":
-        source[0] = "# Speed\n\n" + source[0]
+        source[0] = "# Measured speed\n\n" + source[0]
 
 
 def write_front_door(app, exception):

@@ -18,6 +18,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from paper_repro import evaluate
+from paper_repro.config import ARMS
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.reference import PLAN
 from paper_repro.splits import committed_folds
@@ -34,10 +35,15 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     Raises:
         ReproError: no run there.
     """
-    files = sorted(Path(folder).glob("*/fold*/predictions.csv"))
+    files = _of_all_runs(folder, "predictions.csv")
     if not files:
         raise ReproError(f"{folder} holds no ARM/foldK/predictions.csv: run `make reproduce`, or name another folder")
     return pd.concat([evaluate.read_predictions(file).assign(arm=file.parts[-3]) for file in files], ignore_index=True)
+
+
+def _of_all_runs(folder, name):
+    """A file of every run below the folder, in the order of the arms in `ARMS`, then of the folds."""
+    return sorted(Path(folder).glob(f"*/fold*/{name}"), key=lambda file: (ARMS.index(file.parts[-3]), file))
 
 
 def classes_of(predictions: pd.DataFrame) -> list[str]:
@@ -226,7 +232,7 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
 
 def read_measures(folder: str | Path) -> pd.DataFrame:
     """All heat map measures below `folder`, with columns arm and fold."""
-    files = sorted(Path(folder).glob("*/fold*/measures.csv*"))
+    files = _of_all_runs(folder, "measures.csv*")
     return pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""])
                      .assign(arm=file.parts[-3], fold=int(file.parts[-2][4:])) for file in files], ignore_index=True)
 

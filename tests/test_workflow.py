@@ -272,7 +272,7 @@ def test_make_passes_values_on(project):
 def test_the_real_notebooks_end_to_end(tmp_path):
     """Notebooks 01 to 05 as they are, on a tiny configuration: a run's folder holds what later notebooks rely on,
     figures and pages lie where the closing lines say, and a run opens and predicts."""
-    out, tiny = tmp_path / "results", {"epochs": 2, "small_epochs": 1, "batch_size": 64, "faithful": 1}
+    out, tiny = tmp_path / "results", {"epochs": 2, "batch_size": 64, "faithful": 1}
     result = subprocess.run(command("--out", str(out), **tiny), cwd=ROOT, capture_output=True, text=True,
                             env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")})
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -25,8 +25,8 @@ from paper_repro.splits import committed_folds
 
 LEVEL = 0.05
 MARGIN = 0.02  # of non-inferiority, in accuracy: fixed in docs/protocol.md
-FOLDS = 5  # fewer decide nothing: a look at a part of the run must not become a verdict
-UNMEASURED = "not measured yet"
+FOLDS = 5
+UNMEASURED, UNDECIDED = "not measured yet", "not decidable here"
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:
@@ -41,9 +41,20 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
     return pd.concat([evaluate.read_predictions(file).assign(arm=file.parts[-3]) for file in files], ignore_index=True)
 
 
-def _of_all_runs(folder, name):
+def _of_all_runs(folder, name, arm="*"):
     """A file of every run below the folder, in the order of the arms in `ARMS`, then of the folds."""
-    return sorted(Path(folder).glob(f"*/fold*/{name}"), key=lambda file: (ARMS.index(file.parts[-3]), file))
+    return sorted(Path(folder).glob(f"{arm}/fold*/{name}"), key=lambda file: (ARMS.index(file.parts[-3]), file))
+
+
+def _tables(files):
+    """The rows of all files, with columns arm and fold."""
+    return pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""])
+                     .assign(arm=file.parts[-3], fold=int(file.parts[-2][4:])) for file in files], ignore_index=True)
+
+
+def _facts(folder):
+    """environment.json of every run below the folder."""
+    return [json.loads(file.read_text(encoding="utf-8")) for file in _of_all_runs(folder, "environment.json")]
 
 
 def classes_of(predictions: pd.DataFrame) -> list[str]:
@@ -120,27 +131,29 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], test_
     return found
 
 
+def _with_all(folds, found):
+    """The verdict `found` where all folds are there: a look at a part of the run must not become one."""
+    return found if folds >= FOLDS else UNDECIDED
+
+
 def verdict(row: pd.Series) -> str:
     """What a contrast "b is better than a" comes to."""
-    if not row["folds"] >= FOLDS:
-        return "not decidable here"
     if row["p_holm"] < LEVEL:
-        return "supported" if row["difference"] > 0 else "not supported"
-    return "not supported" if row["high"] < MARGIN else "not decidable here"
+        found = "supported" if row["difference"] > 0 else "not supported"
+    else:
+        found = "not supported" if row["high"] < MARGIN else UNDECIDED
+    return _with_all(row["folds"], found)
 
 
 def non_inferior(row: pd.Series) -> str:
     """What a contrast comes to as the claim "b is at most MARGIN worse than a"."""
-    if not row["folds"] >= FOLDS:
-        return "not decidable here"
-    if row["lower"] > -MARGIN:
-        return "supported"
-    return "not supported" if row["high"] < -MARGIN else "not decidable here"
+    found = "supported" if row["lower"] > -MARGIN else "not supported" if row["high"] < -MARGIN else UNDECIDED
+    return _with_all(row["folds"], found)
 
 
 def test_share(folder: str | Path) -> float:
     """n_test / n_train of the runs below `folder`, from their environment.json, mean over the runs."""
-    counts = [json.loads(file.read_text())["images"] for file in Path(folder).glob("*/fold*/environment.json")]
+    counts = [facts["images"] for facts in _facts(folder)]
     return float(np.mean([count["test"] / count["train"] for count in counts]))
 
 
@@ -201,7 +214,7 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
          f"{share('half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
          "as C1"),
         ("C2", "it beats traditional CNNs", "fold 0 alone: " + ", ".join(
-            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)) if cnns else UNMEASURED, "not decidable here",
+            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)) if cnns else UNMEASURED, UNDECIDED,
          "five folds of every CNN, each with as much tuning as the ResNets"),
         _premise_line(reference / "scratch", groups),
         ("C3", "one module per stage suffices",
@@ -219,10 +232,10 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
     Raises:
         ReproError: no run of that arm.
     """
-    files = sorted(Path(folder).glob("block/fold*/gates.csv*"))
+    files = _of_all_runs(folder, "gates.csv*", "block")
     if not files:
         raise ReproError(f"{folder} holds no block/foldK/gates.csv: train the arm block (notebook 03)")
-    table = pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""]) for file in files], ignore_index=True)
+    table = _tables(files)
     means = table.groupby("stage")[["within", "between", "specific"]].mean()
     for stage, part in table.groupby("stage"):
         means.loc[stage, ["specific_low", "specific_high"]] = evaluate.mean_interval(
@@ -232,9 +245,7 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
 
 def read_measures(folder: str | Path) -> pd.DataFrame:
     """All heat map measures below `folder`, with columns arm and fold."""
-    files = _of_all_runs(folder, "measures.csv*")
-    return pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""])
-                     .assign(arm=file.parts[-3], fold=int(file.parts[-2][4:])) for file in files], ignore_index=True)
+    return _tables(_of_all_runs(folder, "measures.csv*"))
 
 
 def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
@@ -254,24 +265,20 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
 def _premise_line(folder, groups):
     """C3's premise: half of the variation between photographs is shared by the blocks of a stage."""
     claim = "C3, premise", "the attention needed inside one stage is consistent"
-    if not any(folder.glob("block/fold*/gates.csv*")):
-        return *claim, UNMEASURED, "not decidable here", "the arm block"
+    if not _of_all_runs(folder, "gates.csv*", "block"):
+        return *claim, UNMEASURED, UNDECIDED, "the arm block"
     agreement = gate_agreement(folder, groups)
     found = "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
                       for stage, m in agreement.iterrows())
     verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
-    return *claim, f"gates of block: {found}", _whole(folder, "block", verdict), "other data sets and networks"
-
-
-def _whole(folder, arm, verdict):
-    """The verdict, where all folds of the arm are there."""
-    return verdict if len([*folder.glob(f"{arm}/fold*/predictions.csv")]) >= FOLDS else "not decidable here"
+    verdict = _with_all(len(_of_all_runs(folder, "gates.csv*", "block")), verdict)
+    return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
 
 
 def _cost_lines(file):
     """C4 in its two halves: beside a module per block, and beside none at all."""
     if not file.exists():
-        yield "C4", "stage is lighter and faster", UNMEASURED, "not decidable here", "benchmarks/cost.py"
+        yield "C4", "stage is lighter and faster", UNMEASURED, UNDECIDED, "benchmarks/cost.py"
         return
     cost = pd.read_csv(file)
     size = cost.set_index("arm")["parameters"].groupby(level=0).first()
@@ -285,7 +292,7 @@ def _cost_lines(file):
         faster, slower = (all(test(*speed[:2]) for speed in speeds)
                           for test in (lambda low, high: low > 1, lambda low, high: high < 1))
         refuted = slower or not lighter
-        found = "supported" if lighter and faster else "not supported" if refuted else "not decidable here"
+        found = "supported" if lighter and faster else "not supported" if refuted else UNDECIDED
         yield ("C4, beside " + other, f"stage is lighter and faster than {other}",
                f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: "
                + ", ".join(speed[2] for speed in speeds), found, "other machines")
@@ -294,8 +301,8 @@ def _cost_lines(file):
 def _heatmap_line(folder, groups):
     """C5 at the deepest layer with a grid of 6x6 or more."""
     claim = "C5", "heat maps show what the model looks at"
-    if not all([*folder.glob(f"{arm}/fold*/measures.csv*")] for arm in ("none", "stage")):
-        return *claim, UNMEASURED, "not decidable here", "the arms none and stage"
+    if not all(_of_all_runs(folder, "measures.csv*", arm) for arm in ("none", "stage")):
+        return *claim, UNMEASURED, UNDECIDED, "the arms none and stage"
     measures = read_measures(folder)
     measures = measures[measures["arm"].isin(["none", "stage"])]
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
@@ -304,9 +311,10 @@ def _heatmap_line(folder, groups):
     parts = [f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {row['margin']:+.3f} [{row['low']:+.3f}, "
              f"{row['high']:+.3f}]" for arm, row in found.loc[["none", "stage"]].iterrows()]
     row = found.loc["stage"]
-    verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else "not decidable here"
-    return (*claim, f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts),
-            _whole(folder, "stage", verdict), "masks instead of boxes, more data")
+    verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else UNDECIDED
+    verdict = _with_all(measures[measures["arm"] == "stage"]["fold"].nunique(), verdict)
+    return (*claim, f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts), verdict,
+            "masks instead of boxes, more data")
 
 
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
@@ -329,12 +337,10 @@ def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
 
 def hours(reference: str | Path) -> pd.DataFrame:
     """Every committed run: experiment, arm, fold, hours of training, threads, precision, processor, git_commit."""
-    rows = []
-    for file in sorted(Path(reference).glob("*/*/fold*/environment.json")):
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        rows.append({"experiment": file.parts[-4], "arm": facts["arm"], "fold": facts["fold"]}
-                    | {name: facts[name] for name in ("hours", "threads", "precision", "processor", "git_commit")})
-    return pd.DataFrame(rows)
+    columns = ("arm", "fold", "hours", "threads", "precision", "processor", "git_commit")
+    experiments = sorted(folder for folder in Path(reference).iterdir() if folder.is_dir())
+    return pd.DataFrame([{"experiment": folder.name} | {name: facts[name] for name in columns}
+                         for folder in experiments for facts in _facts(folder)])
 
 
 # ---- README -------------------------------------------------------------------------------------------------------

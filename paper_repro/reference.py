@@ -26,8 +26,8 @@ from paper_repro.reproduce import reproduce
 from paper_repro.splits import load_folds
 from paper_repro.train import identity
 
-FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "done")
 LARGE = ("measures.csv", "gates.csv")
+FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "done")  # done last
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def make(data: str, experiments: list[str]) -> None:
 
 
 def collect(runs: str | Path, reference: str | Path) -> list[Path]:
-    """Copies every finished ARM/foldK of `runs` into `reference` and returns the folders written.
+    """Copies every finished ARM/foldK of `runs` that `reference` does not hold yet and returns their folders there.
 
     The large tables are rounded to five significant digits and compressed, which makes them a tenth of the size; the
     bytes depend on their content alone.
@@ -101,20 +101,22 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
     Raises:
         ReproError: no finished run there.
     """
-    written = []
-    for done in sorted(Path(runs).glob("*/fold*/done")):
+    finished, written = sorted(Path(runs).glob("*/fold*/done")), []
+    if not finished:
+        raise ReproError(f"{runs} holds no finished run (ARM/foldK/done): make some with `make reproduce`")
+    for done in finished:
         source, target = done.parent, Path(reference) / done.parent.relative_to(runs)
-        for name in FILES:
-            with atomic_write(target / name) as path:
-                shutil.copyfile(source / name, path)
+        if (target / "done").exists() and (target / "done").read_bytes() == done.read_bytes():
+            continue
         for name in LARGE:
             if (source / name).exists():
                 table = pd.read_csv(source / name, keep_default_na=False, na_values=[""])
                 with atomic_write(target / f"{name}.gz") as path:
                     path.write_bytes(gzip.compress(table.to_csv(index=False, float_format="%.5g").encode(), mtime=0))
+        for name in FILES:
+            with atomic_write(target / name) as path:
+                shutil.copyfile(source / name, path)
         written.append(target)
-    if not written:
-        raise ReproError(f"{runs} holds no finished run (ARM/foldK/done): make some with `make reproduce`")
     return written
 
 

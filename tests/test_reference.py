@@ -20,7 +20,7 @@ VARIANTS = {"scratch": {"stage_recompute": "stage", "stage_output": "stage", "no
 
 
 def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
-    """Executed notebooks and unfinished runs stay behind; collecting twice gives the same bytes."""
+    """Executed notebooks and unfinished runs stay behind; a second call finds nothing new, until a run was redone."""
     for fold in (0, 1):
         folder = tmp_path / "runs" / "none" / f"fold{fold}"
         folder.mkdir(parents=True)
@@ -33,7 +33,9 @@ def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
     table = pd.read_csv(written / "measures.csv.gz", keep_default_na=False)
     assert table["image"][0] == "null" and table["gain"][0] == pytest.approx(1 / 3, rel=1e-4)
     before = (written / "measures.csv.gz").read_bytes()
-    collect(tmp_path / "runs", tmp_path / "reference")
+    assert collect(tmp_path / "runs", tmp_path / "reference") == []
+    (tmp_path / "runs" / "none" / "fold0" / "done").write_text("made again")
+    assert collect(tmp_path / "runs", tmp_path / "reference") == [written]
     assert (written / "measures.csv.gz").read_bytes() == before
     assert not (tmp_path / "reference" / "none" / "fold1").exists()
 

@@ -3,6 +3,7 @@
 #   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 # make lab         JupyterLab          make notebooks  execute the committed notebooks anew, in place
 # make test        all tests           make bench      measure speed and memory
+# make claims      what comes from results/reference anew: ledger, README, model card, notebook 06 and its figures
 # make site        build/site: notebooks, pages and API as a web site, readable without a network
 # make browser     JupyterLab, the explorer and the site in Chromium (apt-get install chromium)
 # make slides      results/slides: the lessons' chosen cells as slides, readable without a network
@@ -19,7 +20,7 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET
 export CALLER := $(PWD)
 
-.PHONY: reproduce test unit notebook-outputs workflow notebooks lab bench slides student site browser clean
+.PHONY: reproduce test unit notebook-outputs workflow notebooks claims lab bench slides student site browser clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)
@@ -65,6 +66,14 @@ notebooks: $(INSTALLED)
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
 	for notebook in $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)); do \
 		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+
+# All in one go, as tests hold them to one another.
+claims: $(INSTALLED)
+	$(BIN)/python -m paper_repro.claims
+	for notebook in notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb; do \
+		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+	mkdir -p results/reference/figures
+	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures
 
 lab: $(INSTALLED)
 	$(BIN)/python -m jupyterlab

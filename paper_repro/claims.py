@@ -80,7 +80,7 @@ def right(predictions: pd.DataFrame) -> pd.DataFrame:
     classes = np.array(classes_of(predictions))
     guess = classes[predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)]
     table = predictions.assign(right=(guess == predictions["truth"]).astype(float))
-    return table.pivot(index=["fold", "image"], columns="arm", values="right")
+    return table.pivot(index=["fold", "image"], columns="arm", values="right")[list(table["arm"].unique())]
 
 
 def corrected_t(differences: np.ndarray, test_share: float, level: float = LEVEL) -> dict:
@@ -241,6 +241,11 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
         means.loc[stage, ["specific_low", "specific_high"]] = evaluate.mean_interval(
             part["image"], part["specific"], groups)[1:]
     return means
+
+
+def read_histories(folder: str | Path) -> pd.DataFrame:
+    """history.csv of all runs below `folder`, with columns arm and fold."""
+    return _tables(_of_all_runs(folder, "history.csv"))
 
 
 def read_measures(folder: str | Path) -> pd.DataFrame:

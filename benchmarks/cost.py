@@ -17,6 +17,7 @@ import timm
 import torch
 from measure import in_turn
 from networks import SHORT, BareLoop, Bench
+from scipy.stats import quantile_test
 from torch.utils.flop_counter import FlopCounterMode
 
 from paper_repro.config import PLAIN_CNNS
@@ -40,7 +41,8 @@ def multiply_adds(network: torch.nn.Module, size: int) -> int:
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """A row per arm, size and action; stage_ratio: how many times as fast `stage` is, with its quartiles."""
+    """A row per arm, size and action; stage_ratio: how many times as fast `stage` is, the median over the rounds with
+    its exact 95 % interval (NaN below six rounds)."""
     rows, precision = [], pick_precision(bench.config)
     for size, count in SETTINGS:
         batch = bench.batch(size, count)
@@ -48,13 +50,14 @@ def measure(bench: Bench) -> pd.DataFrame:
             loops = {arm: BareLoop(bench, network, batch, precision) for arm, network in networks().items()}
             taken = in_turn({arm: partial(action, loop) for arm, loop in loops.items()}, bench.rounds)
             for arm, seconds in taken.items():
-                low, middle, high = np.percentile(seconds / taken["stage"], [25, 50, 75])
+                ratio = seconds / taken["stage"]
+                low, high = quantile_test(ratio).confidence_interval(0.95)
                 network = loops[arm].network
                 rows.append({
                     "arm": arm, "what": what, "image_size": size, "batch": count, "precision": SHORT[precision],
                     "threads": bench.threads, "parameters": sum(p.numel() for p in network.parameters()),
                     "multiply_adds": multiply_adds(network, size),
-                    "images_per_second": count / np.median(seconds), "stage_ratio": middle,
+                    "images_per_second": count / np.median(seconds), "stage_ratio": np.median(ratio),
                     "stage_ratio_low": low, "stage_ratio_high": high,
                 })
             print(f"{what}, {size} px", flush=True)

@@ -108,6 +108,24 @@ def test_arm_table_and_reading(tmp_path):
         claims.read_runs(tmp_path / "none")
 
 
+@pytest.mark.parametrize("beside_block, beside_none, found", [
+    ((1.1, 1.05, 1.2), (0.8, 0.7, 0.9), ["supported", "not supported"]),
+    ((1.0, 0.95, 1.1), (1.1, 1.05, 1.2), ["not decidable here", "not supported"]),
+    ((0.9, 0.8, 0.95), (0.9, 0.8, 1.1), ["not supported", "not supported"]),
+])
+def test_cost_is_judged_beside_block_and_beside_none(tmp_path, beside_block, beside_none, found):
+    """Lighter and faster than `block` is no support for lighter and faster than no module at all, which weighs less
+    than `stage` whatever the clock says; an interval that holds 1 decides nothing."""
+    ratios = {"none": (90, beside_none), "stage": (100, (1, 1, 1)), "block": (120, beside_block)}
+    rows = [{"arm": arm, "what": what, "image_size": 64, "parameters": size, "stage_ratio": ratio,
+             "stage_ratio_low": low, "stage_ratio_high": high}
+            for arm, (size, (ratio, low, high)) in ratios.items() for what in ("training", "inference")]
+    pd.DataFrame(rows).to_csv(tmp_path / "cost.csv", index=False)
+    lines = list(claims._cost_lines(tmp_path / "cost.csv"))
+    assert [line[3] for line in lines] == found
+    assert "100 parameters, block 120" in lines[0][2] and "100 parameters, none 90" in lines[1][2]
+
+
 def test_readme_and_ledger_are_what_the_committed_predictions_say():
     """No number of README or the ledger can drift from the files it comes from."""
     reference = project_root() / "results" / "reference"

@@ -60,18 +60,19 @@ notebook-outputs: $(INSTALLED)
 workflow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m workflow
 
+in_place = for notebook in $(1); do \
+	$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+
 # First the control that notebook 05 shows where it exists.
 notebooks: $(INSTALLED)
 	$(BIN)/python -m paper_repro.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
-	for notebook in $(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)); do \
-		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
 # All in one go, as tests hold them to one another.
 claims: $(INSTALLED)
 	$(BIN)/python -m paper_repro.claims
-	for notebook in notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb; do \
-		$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures
 

@@ -41,12 +41,21 @@ class RecalibratedMBConv(nn.Module):
         args = block._block_args
         self.has_shortcut = args.stride == 1 and args.input_filters == args.output_filters
         self.se = None  # a SqueezeExcitation for attention="block"
+        # On a processor the backward pass of these takes 2 to 8 times as long in bfloat16 as in single precision
+        # (torch 2.14; benchmarks/README.md).
+        self.single = self.depthwise_conv.kernel_size[0] > 3 or self.depthwise_conv.stride[0] > 1
 
     def residual(self, x: Tensor) -> Tensor:
         if self.expands:
             x = self.swish(self.bn0(self.expand_conv(x)))  # (N, C_in, H, W) -> (N, 6 C_in, H, W)
-        x = self.swish(self.bn1(self.depthwise_conv(x)))  # -> (N, 6 C_in, H', W')
+        x = self.swish(self.bn1(self._depthwise(x)))  # -> (N, 6 C_in, H', W')
         return self.bn2(self.project_conv(x))  # -> (N, C, H', W')
+
+    def _depthwise(self, x: Tensor) -> Tensor:
+        if not self.single or x.device.type != "cpu":
+            return self.depthwise_conv(x)
+        with torch.autocast("cpu", enabled=False):
+            return self.depthwise_conv(x.float()).to(x.dtype)  # (N, 6 C_in, H, W) -> (N, 6 C_in, H', W')
 
     def forward(self, x: Tensor, excite=None) -> Tensor:
         u = self.residual(x)

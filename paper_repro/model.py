@@ -279,21 +279,27 @@ def build_model(
 ) -> nn.Module:
     """The network of an arm of a profile: an `attention` with or without "-identity", "-double" (`gate_init`) or
     "-shuffled" (its labels, see `train`), or a plain CNN of claim C2 (torchvision's alexnet, vgg11_bn, densenet121,
-    mobilenet_v3_large)."""
+    mobilenet_v3_large). The running statistics of every BatchNorm move at torchvision's default, `momentum` 0.1."""
     attention, _, variant = arm.partition("-")
     if attention in ATTENTION:
         gate_init = variant if variant in GATE_INIT else "default"
         if backbone == "efficientnet_lite0":
-            from paper_repro.efficientnet import AttentionEfficientNet  # its packages are an extra
-
-            return AttentionEfficientNet(attention, num_classes, reduction, gate_init, weights)
-        make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
-        return make(attention, num_classes, reduction, gate_init, weights)
-    if weights is not None:
+            from paper_repro.efficientnet import AttentionEfficientNet as make  # its packages are an extra
+        else:
+            make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
+        model = make(attention, num_classes, reduction, gate_init, weights)
+    elif weights is not None:
         raise ReproError(
             f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
         )
-    return models.get_model(arm, weights=None, num_classes=num_classes)
+    else:
+        model = models.get_model(arm, weights=None, num_classes=num_classes)
+    # MobileNetV3 and EfficientNet come with 0.01, for epochs of thousands of steps. With some fifty steps, evaluation
+    # would use the statistics of weights long gone (docs/protocol.md, amendments).
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1
+    return model
 
 
 def stage_layers(model: nn.Module) -> dict[str, nn.Module]:

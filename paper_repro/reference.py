@@ -20,7 +20,7 @@ import pandas as pd
 from paper_repro.config import Config, load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.keys import run_key
+from paper_repro.keys import kept_keys
 from paper_repro.processes import cores
 from paper_repro.reproduce import reproduce
 from paper_repro.splits import load_folds
@@ -63,7 +63,7 @@ def missing(config: Config, arms: tuple[str, ...], fold: int, kept: Path) -> lis
         except FileNotFoundError:
             return None
 
-    return [arm for arm in arms if key(arm) != run_key(config, arm, fold, data)]
+    return [arm for arm in arms if key(arm) not in kept_keys(config, arm, fold, data)]
 
 
 def make(data: str, experiments: list[str]) -> None:

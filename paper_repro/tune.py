@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from paper_repro.config import load_profile
 from paper_repro.files import atomic_write
-from paper_repro.keys import run_key
+from paper_repro.keys import kept_keys
 from paper_repro.parameters import parse_json
 from paper_repro.train import fit
 
@@ -28,15 +28,15 @@ def tune(
     for arm in arms:
         for rate in rates:
             config = load_profile(profile, **overrides, learning_rate=rate, learning_rates={})
-            key = run_key(config, arm, fold, "tuning")
-            if key in read(file)["key"].to_numpy():
+            keys = kept_keys(config, arm, fold, "tuning")
+            if read(file)["key"].isin(keys).any():
                 continue
             history = fit(config, arm, fold)
             best = history[history["best"]].iloc[-1]
             row = {
                 "arm": arm,
                 "learning_rate": rate,
-                "key": key,
+                "key": keys[0],
                 "epochs": config.epochs,
                 "validation_accuracy": best["validation_accuracy"],
                 "validation_loss": best["validation_loss"],

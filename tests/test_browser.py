@@ -102,6 +102,8 @@ def run_all(page, address, timeout):
     page.goto(address)
     page.wait_for_selector(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
     page.wait_for_function("jupyterapp.shell.currentWidget?.context?.isReady")
+    # The indicator says idle before there is a kernel, too, and a run without a kernel is dropped without a word.
+    page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.info", timeout=120_000)
     page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
     page.evaluate("jupyterapp.shell.currentWidget.content.widgets.forEach("
                   "cell => { if (cell.model.type == 'code') cell.model.executionCount = null })")

@@ -38,6 +38,28 @@ def test_pretrained_logits_are_the_packages(arm, images, published):
         torch.testing.assert_close(lite0(arm, "IMAGENET1K_V1", 1000)(images), published, rtol=1e-4, atol=1e-4)
 
 
+def test_running_statistics_follow_the_weights():
+    """The package's momentum of 0.01 is for epochs of thousands of steps; ours have some fifty."""
+    norms = [module for module in lite0("stage").modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms and {norm.momentum for norm in norms} == {0.1}
+
+
+def test_bfloat16_is_left_where_it_is_slow_alone(images):
+    """Depthwise convolutions of 5x5 or stride 2 are single precision inside a bfloat16 pass, on the way back too."""
+    model, seen = lite0("none", "IMAGENET1K_V1"), {}
+    for name, module in model.named_modules():
+        if name.endswith("depthwise_conv"):
+            module.register_forward_hook(lambda conv, args, out: seen.update({conv: (args[0].dtype, out.dtype)}))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(images)
+    logits.float().sum().backward()
+    for conv, dtypes in seen.items():
+        slow = conv.kernel_size[0] > 3 or conv.stride[0] > 1
+        assert dtypes[1] == (torch.float32 if slow else torch.bfloat16)
+    assert len(seen) == 16
+    torch.testing.assert_close(logits.float(), model(images), rtol=0.1, atol=0.1)
+
+
 def test_default_gates_change_a_pretrained_network(images, published):
     """What the experiment is about: gates near 0.5 are not harmless."""
     with torch.no_grad():

@@ -304,4 +304,5 @@ def test_every_arm_classifies(arm, images):
     model = build_model(arm, "resnet18", num_classes=6).eval()
     with torch.no_grad():
         assert model(images).shape == (3, 6)
+    assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} <= {0.1}
     assert all(isinstance(layer, nn.Module) for layer in stage_layers(model).values())

@@ -9,11 +9,12 @@ from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import learning_rate, run_key
-from paper_repro.reference import FILES, collect, missing
+from paper_repro.reference import FILES, PLAN, collect, missing
 from paper_repro.splits import load_folds
 from paper_repro.train import identity
 from paper_repro.tune import chosen, read
 
+TRASHNET = project_root().parent / "shared" / "data" / "trashnet" / "dataset-resized.zip"
 # docs/protocol.md: an arm that is a variant of another takes that arm's rate.
 VARIANTS = {"scratch": {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none"},
             "transfer": {"stage-double": "stage"}}
@@ -67,3 +68,15 @@ def test_plan_runs_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "none" / "fold0" / "environment.json").write_text(json.dumps({"key": key}))
     assert missing(config, ("none", "stage"), 0, tmp_path) == ["stage"]
     assert missing(config.model_copy(update={"epochs": 11}), ("none",), 0, tmp_path) == ["none"]
+
+
+@pytest.mark.trashnet
+@pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
+def test_committed_runs_count_under_todays_code():
+    """What stands in results/reference would not be made again: recipe, data and code are still those of the runs."""
+    for step in PLAN:
+        kept = project_root() / "results" / "reference" / step.experiment
+        for fold in step.folds:
+            config = load_profile(step.profile, **step.overrides, data=str(TRASHNET), folds=[fold])
+            there = tuple(arm for arm in step.arms if (kept / arm / f"fold{fold}").exists())
+            assert missing(config, there, fold, kept) == [], (step.experiment, fold)

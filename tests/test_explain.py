@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -132,6 +133,18 @@ def test_confidence_change_agrees_with_the_package(scene):
     confidence = predict(inputs).gather(1, target[:, None])[:, 0].numpy()
     assert (found["drop"] * confidence).to_numpy() == pytest.approx(DropInConfidence()(*arguments), abs=1e-6)
     assert found["increase"].to_numpy() == pytest.approx(IncreaseInConfidence()(*arguments))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_imputation_is_the_packages_to_the_last_bit(share):
+    """Holes anywhere, at the border too; the same noise."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(3, 20, 14, generator=generator)
+    kept = (torch.rand(20, 14, generator=generator) > share).float()
+    torch.manual_seed(1)
+    theirs = NoisyLinearImputer()(image, kept)
+    torch.manual_seed(1)
+    assert torch.equal(explain.impute(image, kept), theirs) and not torch.equal(theirs, image)
 
 
 def test_road_removes_the_stated_share_despite_ties():

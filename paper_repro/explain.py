@@ -208,7 +208,7 @@ def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: i
 
     Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD):
     removed pixels are imputed from their neighbours, lest the shape of the hole tell the class. Mean over
-    20, 50 and 80 % removed; low most and high least are good. Computed by the `grad-cam` package, which
+    20, 50 and 80 % removed; low most and high least are good. Computed as by the `grad-cam` package, which
     departs from the paper: it imputes the normalised input, so that its noise of 0.01 is in units of the
     normalisation; the paper reports the accuracy over a data set. Its threshold removes too much where
     values tie (the zero half of a cam goes as a whole): it is given ranks here. Its noise is seeded here.
@@ -236,8 +236,8 @@ def impute(image: Tensor, kept: Tensor) -> Tensor:
     """ROAD's noisy linear imputation: `image` (C, H, W) with the pixels where `kept` (H, W) is 0 made up.
 
     Rong et al. 2022, section 4: each is the weighted mean of its eight neighbours, those beside it weighing 1/6
-    and those across a corner 1/12, all solved together; noise of 0.01 is added. Bit for bit what the `grad-cam` package
-    makes, whose matrix is filled entry by entry, in half of the time.
+    and those across a corner 1/12, all solved together; noise of 0.01 is added. Bit for bit what the `grad-cam`
+    package makes, which fills its matrix entry by entry and takes twice as long at 160 px.
     """
     height, width = kept.shape
     known, pixels = kept.numpy().ravel() > 0, image.numpy().reshape(len(image), -1)  # (H W,), (C, H W)
@@ -246,6 +246,7 @@ def impute(image: Tensor, kept: Tensor) -> Tensor:
     unknown[holes] = np.arange(len(holes))  # the number of a hole's equation
     y, x = np.divmod(holes, width)
     right, own, entries = np.zeros((len(holes), len(image))), np.ones(len(holes)), []
+    # In the package's order, on which the last bit of a sum depends.
     for dy, dx in [(1, 1), (0, 1), (-1, 1), (1, -1), (0, -1), (-1, -1), (1, 0), (-1, 0)]:
         weight = 1 / 6 if 0 in (dy, dx) else 1 / 12
         inside = (y + dy >= 0) & (y + dy < height) & (x + dx >= 0) & (x + dx < width)

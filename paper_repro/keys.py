@@ -12,7 +12,7 @@ DECISIVE = (
     "augment", "data", "efficientnet", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train",
 )
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
-# `model.build_model` now sets was in one of them (one was made again: results/reference/README.md).
+# `model.build_model` now sets was in one of them (the evidence: results/reference/README.md).
 _SAME_NUMBERS = ("ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",)
 # These keys of Config do not: which runs there are, and how fast one goes.
 _INCIDENTAL = {"arms", "folds", "workers", "threads", "faithful", "data", "boxes", "learning_rates", "learning_rate"}

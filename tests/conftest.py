@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -29,6 +30,15 @@ def hears_interrupts():
     earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.fixture(scope="session")
+def trashnet_zip():
+    """The real photographs; a test that asks for them has the mark trashnet."""
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path
 
 
 @pytest.fixture

@@ -23,8 +23,6 @@ from paper_repro.files import ReproError
 from paper_repro.geometry import squash, to_frame
 
 SIZE = 16
-TRASHNET = Path(__file__).parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"
-real_photographs = [pytest.mark.trashnet, pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")]
 
 
 @pytest.fixture(autouse=True)
@@ -444,15 +442,15 @@ def test_box_lies_on_its_object_after_squashing():
 
 
 @pytest.fixture(scope="module")
-def trashnet(tmp_path_factory):
+def trashnet(tmp_path_factory, trashnet_zip):
     """TrashNet's local edition at 64 px, prepared once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPER_REPRO_CACHE", str(tmp_path_factory.mktemp("trashnet")))
-        return load_dataset(TRASHNET, 64)
+        return load_dataset(trashnet_zip, 64)
 
 
 class TestTrashNet:
-    pytestmark = real_photographs
+    pytestmark = pytest.mark.trashnet
 
     def test_whole_and_recognised(self, trashnet):
         """2,527 photographs of 512x384 in six classes, whatever the edition."""
@@ -472,10 +470,10 @@ class TestTrashNet:
             rows = [np.flatnonzero(table.index.str.endswith(f"/{name}.jpg"))[0] for name in (first, second)]
             np.testing.assert_array_equal(trashnet.images[rows[0]], trashnet.images[rows[1]])
 
-    def test_boxes_beside_the_zip_are_taken(self, trashnet):
+    def test_boxes_beside_the_zip_are_taken(self, trashnet, trashnet_zip):
         """2,518 photographs have boxes; the nine others are listed, trash14 with the reason."""
         has_box = np.array([len(boxes) > 0 for boxes in trashnet.boxes])
-        _, dropped = load_boxes(TRASHNET.with_name("boxes.zip"), trashnet.table)
+        _, dropped = load_boxes(trashnet_zip.with_name("boxes.zip"), trashnet.table)
         without = set(trashnet.table["image"][~has_box])
         assert len(without) == 9 and without <= set(dropped["image"])
         assert {"trash/trash14.jpg", "trash/trash92.jpg", "trash/trash76.jpg"} <= without

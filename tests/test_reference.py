@@ -14,7 +14,6 @@ from paper_repro.splits import load_folds
 from paper_repro.train import identity
 from paper_repro.tune import chosen, read
 
-TRASHNET = project_root().parent / "shared" / "data" / "trashnet" / "dataset-resized.zip"
 # docs/protocol.md: an arm that is a variant of another takes that arm's rate.
 VARIANTS = {"scratch": {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none"},
             "transfer": {"stage-double": "stage"}}
@@ -71,12 +70,11 @@ def test_plan_runs_what_is_missing(tmp_path, monkeypatch):
 
 
 @pytest.mark.trashnet
-@pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
-def test_committed_runs_count_under_todays_code():
+def test_committed_runs_count_under_todays_code(trashnet_zip):
     """What stands in results/reference would not be made again: recipe, data and code are still those of the runs."""
     for step in PLAN:
         kept = project_root() / "results" / "reference" / step.experiment
         for fold in step.folds:
-            config = load_profile(step.profile, **step.overrides, data=str(TRASHNET), folds=[fold])
+            config = load_profile(step.profile, **step.overrides, data=str(trashnet_zip), folds=[fold])
             there = tuple(arm for arm in step.arms if (kept / arm / f"fold{fold}").exists())
             assert missing(config, there, fold, kept) == [], (step.experiment, fold)

@@ -214,16 +214,12 @@ def test_learning_rate_schedule():
     assert max(rates) == 0.5 and rates[55] == pytest.approx(0.25) and 0 < rates[-1] < 0.001
 
 
-TRASHNET = Path(__file__).resolve().parents[2] / "shared" / "data" / "trashnet" / "dataset-resized.zip"
-
-
 @pytest.mark.trashnet
-@pytest.mark.skipif(not TRASHNET.exists(), reason=f"{TRASHNET} is not there")
-def test_real_photographs(tmp_path, monkeypatch):
+def test_real_photographs(tmp_path, monkeypatch, trashnet_zip):
     """The real zip trains, predicts its committed test fold above its largest class, and has its boxes measured."""
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
     recipe = TINY | {"num_folds": 5, "epochs": 4, "batch_size": 32, "mixup": 0.0}
-    run = train(load_profile("smoke", data=str(TRASHNET), **recipe), "stage", 0, tmp_path)
+    run = train(load_profile("smoke", data=str(trashnet_zip), **recipe), "stage", 0, tmp_path)
     assert run.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert len(run.predictions) == run.environment["images"]["test"] > 450
     assert run.metrics["accuracy_interval"][0] > 594 / 2527

@@ -152,9 +152,11 @@ def non_inferior(row: pd.Series) -> str:
 
 
 def test_share(folder: str | Path) -> float:
-    """n_test / n_train of the runs below `folder`, from their environment.json, mean over the runs."""
-    counts = [facts["images"] for facts in _facts(folder)]
-    return float(np.mean([count["test"] / count["train"] for count in counts]))
+    """n_test / n_train, mean over the folds that have a run below `folder`, from their environment.json. Each fold
+    counts once, so that one more arm on some of the folds changes no other arm's test.
+    """
+    shares = {facts["fold"]: facts["images"]["test"] / facts["images"]["train"] for facts in _facts(folder)}
+    return float(np.mean(list(shares.values())))
 
 
 def points(value: float, low: float, high: float) -> str:

@@ -1,5 +1,7 @@
 """The statistics behind the ledger: each against a library, a known distribution or a case done by hand."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +36,21 @@ def test_correction_widens_as_published():
     plain, corrected = claims.corrected_t(d, 0.0), claims.corrected_t(d, 0.25)
     assert corrected["high"] - corrected["low"] == pytest.approx(1.5 * (plain["high"] - plain["low"]))
     assert corrected["lower"] > corrected["low"] and corrected["p"] > plain["p"]
+
+
+def test_another_arms_runs_do_not_move_the_test(tmp_path):
+    """The published p of a contrast must not depend on which other arms were run, and on how many folds."""
+    def runs(arm, counts):
+        for fold, (test, train) in enumerate(counts):
+            folder = tmp_path / arm / f"fold{fold}"
+            folder.mkdir(parents=True)
+            facts = {"fold": fold, "images": {"test": test, "train": train}}
+            (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    runs("none", [(10, 40), (20, 40)])
+    assert claims.test_share(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
+    runs("densenet121", [(10, 40)])
+    assert claims.test_share(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
 
 
 def test_one_fold_has_a_difference_and_no_test():

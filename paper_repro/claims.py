@@ -190,34 +190,24 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     reference = Path(reference)
     predictions = read_runs(reference / "scratch")
     table = arm_table(predictions, groups).set_index("arm")
-    pairs = contrasts(predictions, PAIRS["scratch"], test_share(reference / "scratch"))
+    share = test_share(reference / "scratch")
+    pairs = contrasts(predictions, PAIRS["scratch"], share)
     pairs = pairs.set_index(["a", "b"]).reindex(PAIRS["scratch"])
     row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
-
-    def share(arm):
-        if arm not in table.index:
-            return f"{arm} {UNMEASURED}"
-        found = table.loc[arm]
-        return f"{arm} {found['accuracy']:.1%} [{found['accuracy_low']:.1%}, {found['accuracy_high']:.1%}]"
 
     def difference(row):
         text = points(row["difference"], row["low"], row["high"])
         return text if np.isnan(row["p_holm"]) else f"{text}, Holm p = {row['p_holm']:.3f}"
 
-    cnns = [arm for arm in CNNS if arm in table.index]
-    first = predictions[predictions["fold"] == 0]
-    on_first = arm_table(first, groups).set_index("arm")["accuracy"]
     one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
     lines = [
         ("C1", "SE in the stages improves on the plain ResNet50",
-         f"{share('none')}, {share('stage')}; difference {difference(row)}", verdict(row),
+         f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {difference(row)}", verdict(row),
          "more folds and seeds, other data sets"),
         ("C1, attention's part", "the gain comes from attention, not from smaller residual branches",
-         f"{share('half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
+         f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
          "as C1"),
-        ("C2", "it beats traditional CNNs", "fold 0 alone: " + ", ".join(
-            f"{arm} {on_first[arm]:.1%}" for arm in ("stage", *cnns)) if cnns else UNMEASURED, UNDECIDED,
-         "five folds of every CNN, each with as much tuning as the ResNets"),
+        _cnn_line(predictions, share, groups),
         _premise_line(reference / "scratch", groups),
         ("C3", "one module per stage suffices",
          f"stage minus block {difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
@@ -269,16 +259,42 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
     return pd.DataFrame(rows)
 
 
+def _accuracy(table, arm):
+    """An arm of `arm_table` as text."""
+    if arm not in table.index:
+        return f"{arm} {UNMEASURED}"
+    found = table.loc[arm]
+    return f"{arm} {found['accuracy']:.1%} [{found['accuracy_low']:.1%}, {found['accuracy_high']:.1%}]"
+
+
+def _cnn_line(predictions, share, groups):
+    """C2: `stage` is better than each of the plain CNNs. What is shown are the folds that all of them have."""
+    claim = "C2", "it beats traditional CNNs"
+    wanted = "five folds of every CNN, each with as much tuning as the ResNets"
+    seen = right(predictions)
+    arms = [arm for arm in ("stage", *CNNS) if arm in seen]
+    folds = list(seen[arms].dropna().index.unique("fold"))
+    if "stage" not in arms or len(arms) == 1 or not folds:
+        return *claim, UNMEASURED, UNDECIDED, wanted
+    verdicts = list(contrasts(predictions, [(arm, "stage") for arm in arms[1:]], share).apply(verdict, axis=1))
+    found = "not supported" if "not supported" in verdicts else UNDECIDED
+    found = "supported" if verdicts == ["supported"] * len(CNNS) else found
+    table = arm_table(predictions[predictions["fold"].isin(folds)], groups).set_index("arm")
+    where = f"fold {folds[0]} alone" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}"
+    return *claim, f"{where}: " + ", ".join(_accuracy(table, arm) for arm in arms), found, wanted
+
+
 def _premise_line(folder, groups):
     """C3's premise: half of the variation between photographs is shared by the blocks of a stage."""
     claim = "C3, premise", "the attention needed inside one stage is consistent"
-    if not _of_all_runs(folder, "gates.csv*", "block"):
+    runs = _of_all_runs(folder, "gates.csv*", "block")
+    if not runs:
         return *claim, UNMEASURED, UNDECIDED, "the arm block"
     agreement = gate_agreement(folder, groups)
     found = "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
                       for stage, m in agreement.iterrows())
     verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
-    verdict = _with_all(len(_of_all_runs(folder, "gates.csv*", "block")), verdict)
+    verdict = _with_all(len(runs), verdict)
     return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
 
 

@@ -125,6 +125,28 @@ def test_arm_table_and_reading(tmp_path):
         claims.read_runs(tmp_path / "none")
 
 
+@pytest.mark.parametrize("shares, folds, found", [
+    ((0.5, 0.5, 0.5, 0.5), 5, "supported"),
+    ((0.5, 0.5, 0.5, 0.9), 5, "not supported"),
+    ((0.5, 0.5, 0.5, 0.7), 5, "not decidable here"),
+    ((0.5, 0.5, 0.5), 5, "not decidable here"),
+    ((0.5, 0.5, 0.5, 0.5), 1, "not decidable here"),
+])
+def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
+    """One CNN that `stage` does not beat, one that was not run, or too few folds: the claim is not supported."""
+    def arm(name, share):
+        which = np.repeat(range(folds), 40)
+        spread = [0, 0, 0, 0, 0] if name == "stage" else [-2, 1, 0, 2, -1]  # photographs of 40
+        hits = np.concatenate([np.arange(40) < 40 * share + spread[fold] for fold in range(folds)])
+        return predictions(name, hits, which)
+
+    table = pd.concat([arm("stage", 0.7), *(arm(*pair) for pair in zip(claims.CNNS, shares, strict=False))])
+    groups = pd.Series(range(40 * folds), index=[f"{i}.jpg" for i in range(40 * folds)])
+    _, _, evidence, verdict, _ = claims._cnn_line(table, 0.25, groups)
+    assert verdict == found and evidence.startswith("fold 0 alone: stage 70.0%" if folds == 1 else "folds 0, 1, 2")
+    assert claims._cnn_line(arm("stage", 0.7), 0.25, groups)[2:4] == ("not measured yet", "not decidable here")
+
+
 @pytest.mark.parametrize("beside_block, beside_none, found", [
     ((1.1, 1.05, 1.2), (0.8, 0.7, 0.9), ["supported", "not supported"]),
     ((1.0, 0.95, 1.1), (1.1, 1.05, 1.2), ["not decidable here", "not supported"]),

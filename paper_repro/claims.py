@@ -123,7 +123,8 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], test_
             rows.append({"a": a, "b": b, "folds": len(by_fold), "images": len(both)}
                         | corrected_t((by_fold[b] - by_fold[a]).to_numpy(), test_share)
                         | {"only_a": only_a, "only_b": only_b, "p_mcnemar": float(mcnemar(table, exact=True).pvalue)})
-    found = pd.DataFrame(rows)
+    found = pd.DataFrame(rows, columns=["a", "b", "folds", "images", "difference", "low", "high", "lower", "p",
+                                        "advantage", "only_a", "only_b", "p_mcnemar"])
     tested = found["p"].notna()
     found["p_holm"] = np.nan
     if tested.any():
@@ -195,22 +196,18 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     pairs = pairs.set_index(["a", "b"]).reindex(PAIRS["scratch"])
     row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
 
-    def difference(row):
-        text = points(row["difference"], row["low"], row["high"])
-        return text if np.isnan(row["p_holm"]) else f"{text}, Holm p = {row['p_holm']:.3f}"
-
     one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
     lines = [
         ("C1", "SE in the stages improves on the plain ResNet50",
-         f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {difference(row)}", verdict(row),
+         f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {_difference(row)}", verdict(row),
          "more folds and seeds, other data sets"),
         ("C1, attention's part", "the gain comes from attention, not from smaller residual branches",
-         f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {difference(part)}", verdict(part),
+         f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part),
          "as C1"),
         _cnn_line(predictions, share, groups),
         _premise_line(reference / "scratch", groups),
         ("C3", "one module per stage suffices",
-         f"stage minus block {difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
+         f"stage minus block {_difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
          non_inferior(against_block), "more folds and seeds"),
         *_cost_lines(reference / "cost.csv"),
         _heatmap_line(reference / "scratch", groups),
@@ -257,6 +254,12 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
         rows.append({"arm": arm, "layer": layer, "grid": grid, "images": len(wide)} | wide.mean().to_dict()
                     | {"best trivial": best, "margin": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def _difference(row):
+    """A row of `contrasts` as text."""
+    text = points(row["difference"], row["low"], row["high"])
+    return text if np.isnan(row["p_holm"]) else f"{text}, Holm p = {row['p_holm']:.3f}"
 
 
 def _accuracy(table, arm):
@@ -340,6 +343,24 @@ def _heatmap_line(folder, groups):
             "masks instead of boxes, more data")
 
 
+def transfer_answers(reference: str | Path) -> pd.DataFrame:
+    """asks, evidence and verdict: does a gate that starts near 0.5 hurt a pretrained network, and is one that starts at
+    the identity better? No claim of the abstract; judged by the rules and within the contrasts of docs/protocol.md.
+    """
+    folder = Path(reference) / "transfer"
+    found = contrasts(read_runs(folder), PAIRS["transfer"], test_share(folder))
+    found = found.set_index(["a", "b"]).reindex(PAIRS["transfer"])
+    rows = []
+    for arm in ("stage", "block"):
+        hurt, cured = found.loc[("none", arm)], found.loc[(arm, f"{arm}-identity")]
+        worse = hurt.copy()
+        worse[["difference", "low", "high"]] = -hurt[["difference", "high", "low"]].to_numpy()
+        rows += [(f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)),
+                 (f"identity gates (`{arm}-identity`) are better than default ones",
+                  f"{arm}-identity minus {arm} {_difference(cured)}", verdict(cured))]
+    return pd.DataFrame(rows, columns=["asks", "evidence", "verdict"])
+
+
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     """What near-duplicates are worth: the arm `none` on fold 0 under the grouped and under a random split, a row each
     (split, images, accuracy, low, high). The test photographs differ, so the rows are not paired; with one fold each
@@ -392,6 +413,10 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
                 found = beside.loc[row["arm"]]
                 gain = points(found["difference"], found["low"], found["high"]).replace(" points", "", 1)
             lines.append(f"| `{row['arm']}` | {row['folds']} | {scores[0]} | {scores[1]} | {gain} |")
+    if any(Path(reference, "transfer").glob("*/fold*/predictions.csv")):
+        lines += ["", "| from ImageNet weights | what it comes to here | evidence |", "|---|---|---|"]
+        lines += [f"| {row['asks']} | **{row['verdict']}** | {row['evidence']} |"
+                  for _, row in transfer_answers(reference).iterrows()]
     if any(Path(reference, "leakage").glob("none/fold0/predictions.csv")):
         grouped, random = (f"{row['accuracy']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
                            for _, row in leakage(reference, groups).iterrows())

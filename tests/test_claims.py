@@ -147,6 +147,29 @@ def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
     assert claims._cnn_line(arm("stage", 0.7), 0.25, groups)[2:4] == ("not measured yet", "not decidable here")
 
 
+def test_a_pretrained_network_hurt_and_cured(tmp_path):
+    """Hurt is read against the contrast's sign; an arm that was not run decides nothing."""
+    def run(arm, share):
+        for fold, more in enumerate([-2, 1, 0, 2, -1]):
+            folder = tmp_path / "transfer" / arm / f"fold{fold}"
+            folder.mkdir(parents=True)
+            hits = np.arange(80) < 80 * share + (0 if arm == "none" else more)
+            predictions(arm, hits, fold).drop(columns="arm").to_csv(folder / "predictions.csv", index=False)
+            facts = {"fold": fold, "images": {"test": 80, "train": 320}}
+            (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+
+    run("none", 0.8)
+    assert claims.transfer_answers(tmp_path)["verdict"].tolist() == ["not decidable here"] * 4
+    run("stage", 0.6)
+    run("stage-identity", 0.8)
+    answers = claims.transfer_answers(tmp_path)
+    assert answers["verdict"].tolist() == ["supported", "supported", "not decidable here", "not decidable here"]
+    assert answers["evidence"][0].startswith("stage minus none -20.0 points [-2")
+    assert answers["evidence"][3] == "block-identity minus block not measured yet"
+    run("block", 0.9)
+    assert claims.transfer_answers(tmp_path)["verdict"][2] == "not supported"
+
+
 @pytest.mark.parametrize("beside_block, beside_none, found", [
     ((1.1, 1.05, 1.2), (0.8, 0.7, 0.9), ["supported", "not supported"]),
     ((1.0, 0.95, 1.1), (1.1, 1.05, 1.2), ["not decidable here", "not supported"]),

@@ -192,8 +192,7 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     predictions = read_runs(reference / "scratch")
     table = arm_table(predictions, groups).set_index("arm")
     share = test_share(reference / "scratch")
-    pairs = contrasts(predictions, PAIRS["scratch"], share)
-    pairs = pairs.set_index(["a", "b"]).reindex(PAIRS["scratch"])
+    pairs = _by_pair(predictions, PAIRS["scratch"], share)
     row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
 
     one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
@@ -256,6 +255,11 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
     return pd.DataFrame(rows)
 
 
+def _by_pair(predictions, pairs, share):
+    """`contrasts` by (a, b), with an empty row for a pair that was not run."""
+    return contrasts(predictions, pairs, share).set_index(["a", "b"]).reindex(pairs)
+
+
 def _difference(row):
     """A row of `contrasts` as text."""
     text = points(row["difference"], row["low"], row["high"])
@@ -280,8 +284,10 @@ def _cnn_line(predictions, share, groups):
     if "stage" not in arms or len(arms) == 1 or not folds:
         return *claim, UNMEASURED, UNDECIDED, wanted
     verdicts = list(contrasts(predictions, [(arm, "stage") for arm in arms[1:]], share).apply(verdict, axis=1))
-    found = "not supported" if "not supported" in verdicts else UNDECIDED
-    found = "supported" if verdicts == ["supported"] * len(CNNS) else found
+    if verdicts == ["supported"] * len(CNNS):
+        found = "supported"
+    else:
+        found = "not supported" if "not supported" in verdicts else UNDECIDED
     table = arm_table(predictions[predictions["fold"].isin(folds)], groups).set_index("arm")
     where = f"fold {folds[0]} alone" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}"
     return *claim, f"{where}: " + ", ".join(_accuracy(table, arm) for arm in arms), found, wanted
@@ -348,8 +354,7 @@ def transfer_answers(reference: str | Path) -> pd.DataFrame:
     the identity better? No claim of the abstract; judged by the rules and within the contrasts of docs/protocol.md.
     """
     folder = Path(reference) / "transfer"
-    found = contrasts(read_runs(folder), PAIRS["transfer"], test_share(folder))
-    found = found.set_index(["a", "b"]).reindex(PAIRS["transfer"])
+    found = _by_pair(read_runs(folder), PAIRS["transfer"], test_share(folder))
     rows = []
     for arm in ("stage", "block"):
         hurt, cured = found.loc[("none", arm)], found.loc[(arm, f"{arm}-identity")]

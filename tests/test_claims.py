@@ -21,6 +21,13 @@ def predictions(arm, right, folds, classes=("can", "jar")):
                          "p_can": first, "p_jar": 1 - first, "arm": arm})
 
 
+def write_facts(folder, fold, test, train):
+    """A run's folder with environment.json as far as the statistics read it."""
+    folder.mkdir(parents=True)
+    facts = {"fold": fold, "images": {"test": test, "train": train}}
+    (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
 def test_corrected_t_without_correction_is_the_paired_t_test():
     """With no shared training data the formula must fall back to the library's one-sample t-test."""
     d = np.random.default_rng(0).normal(0.02, 0.01, 5)
@@ -42,10 +49,7 @@ def test_another_arms_runs_do_not_move_the_test(tmp_path):
     """The published p of a contrast must not depend on which other arms were run, and on how many folds."""
     def runs(arm, counts):
         for fold, (test, train) in enumerate(counts):
-            folder = tmp_path / arm / f"fold{fold}"
-            folder.mkdir(parents=True)
-            facts = {"fold": fold, "images": {"test": test, "train": train}}
-            (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+            write_facts(tmp_path / arm / f"fold{fold}", fold, test, train)
 
     runs("none", [(10, 40), (20, 40)])
     assert claims.test_share(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
@@ -152,11 +156,9 @@ def test_a_pretrained_network_hurt_and_cured(tmp_path):
     def run(arm, share):
         for fold, more in enumerate([-2, 1, 0, 2, -1]):
             folder = tmp_path / "transfer" / arm / f"fold{fold}"
-            folder.mkdir(parents=True)
+            write_facts(folder, fold, 80, 320)
             hits = np.arange(80) < 80 * share + (0 if arm == "none" else more)
             predictions(arm, hits, fold).drop(columns="arm").to_csv(folder / "predictions.csv", index=False)
-            facts = {"fold": fold, "images": {"test": 80, "train": 320}}
-            (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
 
     run("none", 0.8)
     assert claims.transfer_answers(tmp_path)["verdict"].tolist() == ["not decidable here"] * 4

@@ -43,6 +43,9 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
     paths = {key: getattr(config, key) for key in ("data", "boxes", "weights")}
     # Absolute, as the notebooks have other working directories.
     overrides = overrides | {key: path for key, path in paths.items() if path and os.path.isabs(path)}
+    for key, path in paths.items():
+        if path and os.path.isabs(path) and not os.path.exists(path):
+            raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
     if profile.endswith((".yaml", ".yml")):
         profile = str(Path(profile).resolve())
     reference = root / "results" / "reference"

@@ -217,6 +217,8 @@ def test_failure_keeps_what_was_finished(project):
     (["--profile", "smok"], "profile: 'smok' is no profile (did you mean 'smoke'?)"),
     (["--set", '{"epoch": 2}'], "epoch: no such key (did you mean 'epochs'?)"),
     (["--set", "epochs=2"], "SET: epochs=2 is no JSON object"),
+    (["--data", "/nowhere/photos.zip"], "data: /nowhere/photos.zip does not exist: correct the path"),
+    (["--set", '{"weights": "/nowhere/w.pth"}'], "weights: /nowhere/w.pth does not exist: correct the path"),
     (["--out", "results/reference"], "OUT: .* is the committed reference run"),
     (["--out", "pyproject.toml/x"], "cannot write to"),
 ])

@@ -35,17 +35,18 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
         options: further options for Snakemake.
 
     Raises:
-        ReproError: a value is impossible, `out` must not be written to or is in use; nothing was started.
+        ReproError: a value is impossible, a path does not exist, `out` must not be written to or is in use; nothing
+            was started.
         SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
     """
     root = project_root()
     config = load_profile(profile, **overrides)  # complains before anything starts
-    paths = {key: getattr(config, key) for key in ("data", "boxes", "weights")}
     # Absolute, as the notebooks have other working directories.
-    overrides = overrides | {key: path for key, path in paths.items() if path and os.path.isabs(path)}
+    paths = {key: path for key in ("data", "boxes", "weights") if os.path.isabs(path := getattr(config, key) or "")}
     for key, path in paths.items():
-        if path and os.path.isabs(path) and not os.path.exists(path):
+        if not os.path.exists(path):
             raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
+    overrides = overrides | paths
     if profile.endswith((".yaml", ".yml")):
         profile = str(Path(profile).resolve())
     reference = root / "results" / "reference"

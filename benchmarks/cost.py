@@ -53,13 +53,22 @@ def measure(bench: Bench) -> pd.DataFrame:
                 ratio = seconds / taken["stage"]
                 low, high = quantile_test(ratio).confidence_interval(0.95)
                 network = loops[arm].network
-                rows.append({
-                    "arm": arm, "what": what, "image_size": size, "batch": count, "precision": SHORT[precision],
-                    "threads": bench.threads, "parameters": sum(p.numel() for p in network.parameters()),
-                    "multiply_adds": multiply_adds(network, size),
-                    "images_per_second": count / np.median(seconds), "stage_ratio": np.median(ratio),
-                    "stage_ratio_low": low, "stage_ratio_high": high,
-                })
+                rows.append(
+                    {
+                        "arm": arm,
+                        "what": what,
+                        "image_size": size,
+                        "batch": count,
+                        "precision": SHORT[precision],
+                        "threads": bench.threads,
+                        "parameters": sum(p.numel() for p in network.parameters()),
+                        "multiply_adds": multiply_adds(network, size),
+                        "images_per_second": count / np.median(seconds),
+                        "stage_ratio": np.median(ratio),
+                        "stage_ratio_low": low,
+                        "stage_ratio_high": high,
+                    }
+                )
             print(f"{what}, {size} px", flush=True)
     return pd.DataFrame(rows)
 

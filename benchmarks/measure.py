@@ -92,8 +92,17 @@ def not_measured(what: str, reason: str, **more) -> Row:
 
 def _ratio(what, beside, ratios, unit, ours, peer, **more) -> Row:
     low, value, high = np.percentile(ratios, [25, 50, 75])
-    return Row(what, beside, float(value), float(low), float(high), unit,
-               f"{np.median(ours):.3g} s", f"{np.median(peer):.3g} s", **more)
+    return Row(
+        what,
+        beside,
+        float(value),
+        float(low),
+        float(high),
+        unit,
+        f"{np.median(ours):.3g} s",
+        f"{np.median(peer):.3g} s",
+        **more,
+    )
 
 
 def _synchronise() -> None:

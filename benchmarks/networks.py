@@ -67,8 +67,14 @@ def trainer(config: Config, dataset: Dataset, batches: int, scratch: Path) -> _T
 class BareLoop:
     """Forward, backward, step on one batch kept in memory: all that a training cannot do without."""
 
-    def __init__(self, bench: Bench, network: nn.Module, batch: tuple[Tensor, Tensor], precision: str,
-                 memory_format=torch.channels_last):
+    def __init__(
+        self,
+        bench: Bench,
+        network: nn.Module,
+        batch: tuple[Tensor, Tensor],
+        precision: str,
+        memory_format=torch.channels_last,
+    ):
         self.network = network.to(bench.device, memory_format=memory_format).train()
         self.images, self.targets = batch[0].to(memory_format=memory_format), batch[1]
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -102,17 +108,30 @@ def epoch(bench: Bench) -> Iterator[Row]:
     for precision in bench.precisions:
         ours = trainer(config.model_copy(update={"precision": precision}), dataset, EPOCH_BATCHES, bench.scratch)
         bare = BareLoop(bench, resnet50("stage"), bench.batch(config.image_size, config.batch_size), precision)
-        taken = in_turn({
-            "ours": lambda ours=ours: ours._train_epoch(1)["seconds"],
-            "bare": lambda bare=bare: bare.train(EPOCH_BATCHES),
-        }, bench.rounds)
+        taken = in_turn(
+            {
+                "ours": lambda ours=ours: ours._train_epoch(1)["seconds"],
+                "bare": lambda bare=bare: bare.train(EPOCH_BATCHES),
+            },
+            bench.rounds,
+        )
         images = EPOCH_BATCHES * config.batch_size
-        yield speed(f"training part of a cpu epoch, {SHORT[precision]}", "bare loop on one batch in memory",
-                    taken["ours"], taken["bare"], at_least=0.95,
-                    note=f"{images / np.median(taken['ours']):.0f} images/s, stage, {config.image_size} px")
+        yield speed(
+            f"training part of a cpu epoch, {SHORT[precision]}",
+            "bare loop on one batch in memory",
+            taken["ours"],
+            taken["bare"],
+            at_least=0.95,
+            note=f"{images / np.median(taken['ours']):.0f} images/s, stage, {config.image_size} px",
+        )
     ours.history, ours.best = [], {"state": ours.raw.state_dict()}
-    taken = in_turn({"validation": lambda: ours._validate()["validation_seconds"],
-                     "checkpoint": lambda: checkpoint.save(bench.scratch, 1, ours._state())}, bench.rounds)
+    taken = in_turn(
+        {
+            "validation": lambda: ours._validate()["validation_seconds"],
+            "checkpoint": lambda: checkpoint.save(bench.scratch, 1, ours._state()),
+        },
+        bench.rounds,
+    )
     yield figure(f"validation after an epoch, {len(ours.parts.validation)} images", taken["validation"], "s")
     yield figure("checkpoint after an epoch", taken["checkpoint"], "s")
 
@@ -140,15 +159,20 @@ def _networks(bench: Bench, name: str, settings: list, action) -> Iterator[Row]:
         batch = bench.batch(size, gpu_batch if on_gpu else cpu_batch)
         steps = 10 * steps if on_gpu else steps
         for precision in bench.precisions:
-            networks = {"stage": resnet50("stage"), "torchvision": models.resnet50(num_classes=6),
-                        "timm": timm.create_model("seresnet50", num_classes=6)}
+            networks = {
+                "stage": resnet50("stage"),
+                "torchvision": models.resnet50(num_classes=6),
+                "timm": timm.create_model("seresnet50", num_classes=6),
+            }
             loops = {key: BareLoop(bench, network, batch, precision) for key, network in networks.items()}
             taken = in_turn({key: partial(action, loop, steps) for key, loop in loops.items()}, bench.rounds)
             taken = {key: seconds / steps for key, seconds in taken.items()}
             what = f"stage-SE ResNet50, {name}, {size} px, {SHORT[precision]}"
             note = f"{len(batch[0]) / np.median(taken['stage']):.0f} images/s, batch {len(batch[0])}, channels last"
-            for key, beside, at_least in (("torchvision", "torchvision ResNet50", beside_torchvision),
-                                          ("timm", "timm seresnet50", beside_timm)):
+            for key, beside, at_least in (
+                ("torchvision", "torchvision ResNet50", beside_torchvision),
+                ("timm", "timm seresnet50", beside_timm),
+            ):
                 yield speed(what, beside, taken["stage"], taken[key], at_least, note=note)
 
 
@@ -177,18 +201,29 @@ def gradcam(bench: Bench) -> Iterator[Row]:
         with torch.inference_mode():
             network(images)
 
-    taken = in_turn({
-        "ours": ours, "grad-cam": grad_cam, "captum with its search for the class": captum_with_search,
-        "captum, class given": lambda: attribution.attribute(images, predicted, relu_attributions=True),
-        "a bare forward pass": bare,
-    }, bench.rounds)
+    taken = in_turn(
+        {
+            "ours": ours,
+            "grad-cam": grad_cam,
+            "captum with its search for the class": captum_with_search,
+            "captum, class given": lambda: attribution.attribute(images, predicted, relu_attributions=True),
+            "a bare forward pass": bare,
+        },
+        bench.rounds,
+    )
     note = f"{16 / np.median(taken['ours']):.1f} images/s"
     targets = {"grad-cam": 4, "captum with its search for the class": 2, "a bare forward pass": 0.9}
     for beside in list(taken)[1:]:
-        yield speed("Grad-CAM, ResNet50, 224 px, batch 16", beside, taken["ours"], taken[beside], targets.get(beside),
-                    note=note)
-    yield speed("a bare forward pass, without which there is no Grad-CAM", "grad-cam", taken["a bare forward pass"],
-                taken["grad-cam"], note="how many times as fast as grad-cam any Grad-CAM could be")
+        yield speed(
+            "Grad-CAM, ResNet50, 224 px, batch 16", beside, taken["ours"], taken[beside], targets.get(beside), note=note
+        )
+    yield speed(
+        "a bare forward pass, without which there is no Grad-CAM",
+        "grad-cam",
+        taken["a bare forward pass"],
+        taken["grad-cam"],
+        note="how many times as fast as grad-cam any Grad-CAM could be",
+    )
 
 
 # ---- what was tried -----------------------------------------------------------------------------------------------
@@ -215,9 +250,11 @@ def tried(bench: Bench) -> Iterator[Row]:
         "gate and shortcut in one pass / in two": BareLoop(bench, separate, batch, precision),
         f"{SHORT[precision]} / float32": BareLoop(bench, resnet50("stage"), batch, "32-true"),
         f"batch {config.batch_size} / batch {2 * config.batch_size}, per image": BareLoop(
-            bench, resnet50("stage"), double, precision),
+            bench, resnet50("stage"), double, precision
+        ),
         f"batch {config.batch_size} / batch {4 * config.batch_size}, per image": BareLoop(
-            bench, resnet50("stage"), quadruple, precision),
+            bench, resnet50("stage"), quadruple, precision
+        ),
     }
     for name, variant in variants.items():
         taken = in_turn({"ours": default.train, "other": variant.train}, bench.rounds)
@@ -236,25 +273,36 @@ def tried(bench: Bench) -> Iterator[Row]:
 
 def _augmentation(bench: Bench, config: Config) -> Iterator[Row]:
     photographs = np.random.default_rng(0).integers(
-        0, 256, (config.batch_size, config.prepared_size, config.prepared_size, 3), dtype=np.uint8)
-    transform = v2.Compose([
-        v2.RandomResizedCrop(config.image_size, scale=(config.crop_area, 1), antialias=False),
-        v2.RandomHorizontalFlip(),
-        v2.RandomChoice([partial(torch.rot90, k=k, dims=(1, 2)) for k in range(4)]),
-        v2.ColorJitter(config.jitter, config.jitter, config.jitter),
-        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
-    ])
-    taken = in_turn({
-        "ours": lambda: augment(photographs, np.arange(len(photographs)), 0, 1, config),
-        "each": lambda: torch.stack([transform(torch.from_numpy(image).permute(2, 0, 1)) for image in photographs]),
-    }, 3 * bench.rounds)
-    yield speed("tried: augmentation of a whole batch", "torchvision's transforms image by image",
-                taken["ours"], taken["each"])
+        0, 256, (config.batch_size, config.prepared_size, config.prepared_size, 3), dtype=np.uint8
+    )
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(config.image_size, scale=(config.crop_area, 1), antialias=False),
+            v2.RandomHorizontalFlip(),
+            v2.RandomChoice([partial(torch.rot90, k=k, dims=(1, 2)) for k in range(4)]),
+            v2.ColorJitter(config.jitter, config.jitter, config.jitter),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+    taken = in_turn(
+        {
+            "ours": lambda: augment(photographs, np.arange(len(photographs)), 0, 1, config),
+            "each": lambda: torch.stack([transform(torch.from_numpy(image).permute(2, 0, 1)) for image in photographs]),
+        },
+        3 * bench.rounds,
+    )
+    yield speed(
+        "tried: augmentation of a whole batch", "torchvision's transforms image by image", taken["ours"], taken["each"]
+    )
     dataset = load_dataset(str(bench.data or "synthetic"), config.prepared_size)
-    epochs = {workers: trainer(config.model_copy(update={"workers": workers}), dataset, EPOCH_BATCHES,
-                               bench.scratch) for workers in (0, 1)}
-    taken = in_turn({workers: lambda ours=ours: ours._train_epoch(1)["seconds"] for workers, ours in epochs.items()},
-                    bench.rounds)
+    epochs = {
+        workers: trainer(config.model_copy(update={"workers": workers}), dataset, EPOCH_BATCHES, bench.scratch)
+        for workers in (0, 1)
+    }
+    taken = in_turn(
+        {workers: lambda ours=ours: ours._train_epoch(1)["seconds"] for workers, ours in epochs.items()}, bench.rounds
+    )
     yield speed("tried: augmentation in the training process", "in a process of its own", taken[0], taken[1])
 
 
@@ -269,8 +317,10 @@ def floor(bench: Bench) -> Iterator[Row]:
         dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
         peak = matmul_peak(bench.device, dtype)
         yield figure(f"peak: matrix product, {SHORT[precision]}", peak / 1e9, "GFLOP/s")
-        for name, action, settings in (("training", BareLoop.train, TRAINING),
-                                       ("inference", BareLoop.infer, INFERENCE)):
+        for name, action, settings in (
+            ("training", BareLoop.train, TRAINING),
+            ("inference", BareLoop.infer, INFERENCE),
+        ):
             for size, cpu_batch, gpu_batch, *_ in settings:
                 batch = bench.batch(size, gpu_batch if bench.device.type == "cuda" else cpu_batch)
                 step = partial(action, BareLoop(bench, resnet50("stage"), batch, precision))
@@ -279,10 +329,13 @@ def floor(bench: Bench) -> Iterator[Row]:
                 seconds = in_turn({"step": step}, bench.rounds)["step"]
                 least = max(operations / peak, moved / bytes_per_second)
                 yield figure(
-                    f"floor: stage-SE ResNet50, {name}, {size} px, {SHORT[precision]}", 100 * least / seconds,
+                    f"floor: stage-SE ResNet50, {name}, {size} px, {SHORT[precision]}",
+                    100 * least / seconds,
                     "% of the floor's speed",
-                    ours=f"{np.median(seconds):.3g} s", beside_it=f"{least:.3g} s",
+                    ours=f"{np.median(seconds):.3g} s",
+                    beside_it=f"{least:.3g} s",
                     note=f"{operations / 1e9:.0f} GFLOP ({1e3 * operations / peak:.0f} ms) and {moved / 1e9:.2f} GB "
-                         f"({1e3 * moved / bytes_per_second:.0f} ms) per batch of {len(batch[0])}; "
-                         f"{operations / np.median(seconds) / 1e9:.0f} GFLOP/s; "
-                         f"torchvision's ResNet50 moves {plain / 1e9:.2f} GB: {moved / plain - 1:.1%} more here")
+                    f"({1e3 * moved / bytes_per_second:.0f} ms) per batch of {len(batch[0])}; "
+                    f"{operations / np.median(seconds) / 1e9:.0f} GFLOP/s; "
+                    f"torchvision's ResNet50 moves {plain / 1e9:.2f} GB: {moved / plain - 1:.1%} more here",
+                )

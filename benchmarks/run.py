@@ -99,19 +99,27 @@ def plot(rows: list[Row]) -> plt.Figure:
         axes.plot(np.minimum(ends, RIGHT_END), [height, height], color=colours[row.met], linewidth=3, alpha=0.5)
         marker = ">" if row.share_of_target > RIGHT_END else {"yes": "o", "no": "X"}[row.met]
         axes.plot(min(row.share_of_target, RIGHT_END), height, marker, color=colours[row.met], markersize=8)
-        axes.annotate(f"{row.value:.3g} {row.unit} ({row.target})", (1.01, height), va="center", fontsize=8,
-                      xycoords=("axes fraction", "data"))
+        axes.annotate(
+            f"{row.value:.3g} {row.unit} ({row.target})",
+            (1.01, height),
+            va="center",
+            fontsize=8,
+            xycoords=("axes fraction", "data"),
+        )
     axes.axvline(1, color="0.3", linewidth=1)
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     ticks = [tick for tick in (0.2, 0.5, 0.8, 0.9, 1, 1.2, 1.5, 2, 3) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set_yticks(range(len(rows)), [f"{row.what}\nbeside {row.beside}" if row.beside else row.what for row in rows],
-                    fontsize=8)
+    axes.set_yticks(
+        range(len(rows)), [f"{row.what}\nbeside {row.beside}" if row.beside else row.what for row in rows], fontsize=8
+    )
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.set_xlabel("share of the target reached (1: just met; dots: median, bars: quartiles; cross: missed; "
-                    "triangle: beyond)", loc="right")
+    axes.set_xlabel(
+        "share of the target reached (1: just met; dots: median, bars: quartiles; cross: missed; triangle: beyond)",
+        loc="right",
+    )
     axes.grid(axis="x", alpha=0.3)
     return figure
 
@@ -147,8 +155,11 @@ def main() -> None:
         facts = machine(bench)
         rows = measure(args.only or list(ROWS), bench)
     args.out.mkdir(parents=True, exist_ok=True)
-    texts = {"table.csv": table(rows).to_csv(index=False), "table.md": markdown(rows),
-             "machine.json": json.dumps(facts, indent=1) + "\n"}
+    texts = {
+        "table.csv": table(rows).to_csv(index=False),
+        "table.md": markdown(rows),
+        "machine.json": json.dumps(facts, indent=1) + "\n",
+    }
     for name, text in texts.items():
         with atomic_write(args.out / name) as path:
             path.write_text(text, encoding="utf-8")

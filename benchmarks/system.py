@@ -86,9 +86,14 @@ def prepare(bench: Bench) -> Iterator[Row]:
         for _ in DataLoader(decoded, batch_size=32, num_workers=workers):
             pass
 
-    taken = in_turn({"ours": partial(_preparation, bench, folder),
-                     "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
-                     "all": lambda: decode(bench.threads)}, bench.rounds)
+    taken = in_turn(
+        {
+            "ours": partial(_preparation, bench, folder),
+            "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
+            "all": lambda: decode(bench.threads),
+        },
+        bench.rounds,
+    )
     what = f"preparing {len(decoded):,} photographs at {size} px"
     yield duration(what, "ImageFolder decoding them once", taken["ours"], taken["one"], 1.1)
     yield duration(what, f"the same in {bench.threads} DataLoader workers", taken["ours"], taken["all"])
@@ -152,9 +157,18 @@ def memory(bench: Bench) -> Iterator[Row]:
         return
     few, many = (_answers(_child("memory", count))[0] for count in (1_000, 10_000))
     growth = many / few
-    yield Row("memory in training (RssAnon), 10,000 photographs", "1,000 photographs", growth, growth, growth,
-              "times the memory", f"{many:.0f} MB", f"{few:.0f} MB", at_most=1.2,
-              note="an epoch of the smoke profile at 32 px; the 10,000 stored photographs are 492 MB")
+    yield Row(
+        "memory in training (RssAnon), 10,000 photographs",
+        "1,000 photographs",
+        growth,
+        growth,
+        growth,
+        "times the memory",
+        f"{many:.0f} MB",
+        f"{few:.0f} MB",
+        at_most=1.2,
+        note="an epoch of the smoke profile at 32 px; the 10,000 stored photographs are 492 MB",
+    )
 
 
 def scaling(bench: Bench) -> Iterator[Row]:
@@ -166,14 +180,17 @@ def scaling(bench: Bench) -> Iterator[Row]:
         dataset = load_dataset(str(folder), bench.config.prepared_size)
         table = dataset.table
         probabilities = np.random.default_rng(0).dirichlet(np.ones(6), count)
-        predictions = predictions_frame(table["image"].to_numpy(), 0, table["truth"].to_numpy(), probabilities,
-                                        dataset.classes)
+        predictions = predictions_frame(
+            table["image"].to_numpy(), 0, table["truth"].to_numpy(), probabilities, dataset.classes
+        )
         groups = table.set_index("image")["group"]
 
-        actions |= {("preparation", count): partial(_preparation, bench, folder),
-                    ("near-duplicate search", count): partial(near_duplicate_groups, dataset.images),
-                    ("splits", count): partial(make_folds, table, 5, 0),
-                    ("evaluation", count): partial(metrics, predictions, dataset.classes, groups)}
+        actions |= {
+            ("preparation", count): partial(_preparation, bench, folder),
+            ("near-duplicate search", count): partial(near_duplicate_groups, dataset.images),
+            ("splits", count): partial(make_folds, table, 5, 0),
+            ("evaluation", count): partial(metrics, predictions, dataset.classes, groups),
+        }
     taken = in_turn(actions, min(bench.rounds, 3), warm_up=False)
     for name in dict.fromkeys(name for name, _ in actions):
         yield duration(f"{name}, {MANY:,} images", f"{FEW:,} images", taken[name, MANY], taken[name, FEW], 11)
@@ -194,16 +211,33 @@ def child_epochs(threads: int) -> float:
 def two_runs(bench: Bench) -> Iterator[Row]:
     """Two runs at once with one thread each, beside one after another with two."""
     load_dataset("synthetic", bench.config.prepared_size)  # the children find it prepared
-    taken = in_turn({"at once": lambda: float(np.mean(_answers(_child("epochs", 1), _child("epochs", 1)))),
-                     "one": lambda: _answers(_child("epochs", 2))[0]}, min(bench.rounds, 3), warm_up=False)
-    yield speed("two runs at once, one thread each: runs per hour", "one after another, two threads",
-                taken["at once"] / 2, taken["one"], at_least=1, note="seconds per run and epoch")
+    taken = in_turn(
+        {
+            "at once": lambda: float(np.mean(_answers(_child("epochs", 1), _child("epochs", 1)))),
+            "one": lambda: _answers(_child("epochs", 2))[0],
+        },
+        min(bench.rounds, 3),
+        warm_up=False,
+    )
+    yield speed(
+        "two runs at once, one thread each: runs per hour",
+        "one after another, two threads",
+        taken["at once"] / 2,
+        taken["one"],
+        at_least=1,
+        note="seconds per run and epoch",
+    )
 
 
 def importing(bench: Bench) -> Iterator[Row]:
     """Importing the model in a fresh interpreter beside importing torchvision."""
-    taken = in_turn({module: partial(subprocess.run, [sys.executable, "-c", f"import {module}"], check=True)
-                     for module in ("paper_repro.model", "torchvision")}, 2 * bench.rounds)
+    taken = in_turn(
+        {
+            module: partial(subprocess.run, [sys.executable, "-c", f"import {module}"], check=True)
+            for module in ("paper_repro.model", "torchvision")
+        },
+        2 * bench.rounds,
+    )
     ours, peer = taken.values()
     yield duration("import paper_repro.model", "import torchvision", ours, peer, 1.1)
 

@@ -23,8 +23,15 @@ author = copyright = METADATA["authors"][0]["name"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "data/README.md", "benchmarks/README.md", "benchmarks/results/table.md",
-                    "docs/*.md", "docs/api/*.md", "notebooks/*.ipynb"]  # but not their solutions
+include_patterns = [
+    "README.md",
+    "data/README.md",
+    "benchmarks/README.md",
+    "benchmarks/results/table.md",
+    "docs/*.md",
+    "docs/api/*.md",
+    "notebooks/*.ipynb",
+]  # but not their solutions
 suppress_warnings = ["myst.header"]  # a notebook's cell may begin at any level
 
 nb_execution_mode = "off"

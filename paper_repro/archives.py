@@ -17,8 +17,15 @@ FILE_LIMIT = 512 * 2**20  # bytes of one file
 TOTAL_LIMIT = 256 * 2**30  # bytes of all files
 RATIO_LIMIT = 200  # of a file above RATIO_FLOOR bytes; photographs hardly shrink at all
 RATIO_FLOOR = 2**20
-OTHER_TYPES = {b"Rar!": "RAR", b"7z\xbc\xaf": "7z", b"\x1f\x8b": "gzip", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG",
-               b"GIF8": "GIF", b"<": "a web page, maybe of a login"}
+OTHER_TYPES = {
+    b"Rar!": "RAR",
+    b"7z\xbc\xaf": "7z",
+    b"\x1f\x8b": "gzip",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"GIF8": "GIF",
+    b"<": "a web page, maybe of a login",
+}
 
 
 @dataclass(frozen=True)
@@ -53,16 +60,20 @@ def open_tree(path: Path) -> Iterator[Tree]:
         ReproError: missing, hostile, damaged, without class folders, with an empty one or with one only.
     """
     if not path.exists():
-        raise ReproError(f"data: {path} does not exist: give a folder or zip with one folder per class, "
-                         "'synthetic' or 'trashnet'")
+        raise ReproError(
+            f"data: {path} does not exist: give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
+        )
     if path.is_dir():
         files, folders = _list_folder(path)
         yield _tree(path, files, folders, lambda entry: _read_file(Path(entry.source)))
         return
     with open_zip(path) as archive:
         members = [member for member in archive.infolist() if not _is_junk(_parts(member.filename))]
-        files = {_parts(member.filename): (member.file_size, (member.CRC,), member.filename)
-                 for member in members if not member.is_dir()}
+        files = {
+            _parts(member.filename): (member.file_size, (member.CRC,), member.filename)
+            for member in members
+            if not member.is_dir()
+        }
         folders = {_parts(member.filename) for member in members if member.is_dir()}
         yield _tree(path, files, folders, lambda entry: archive.read(entry.source))
 
@@ -81,8 +92,10 @@ def _tree(path: Path, files: dict[tuple, tuple], folders: set[tuple], read: Call
         folders = {parts[1:] for parts in folders if len(parts) > 1}
     if not files:
         if beside and path.is_dir():
-            raise ReproError(f"data: the files of {path} lie in no class folder: give the folder above it, "
-                             f"{path.resolve().parent}, or make one folder per class")
+            raise ReproError(
+                f"data: the files of {path} lie in no class folder: give the folder above it, "
+                f"{path.resolve().parent}, or make one folder per class"
+            )
         raise ReproError(f"data: {path} holds no pictures in class folders: it needs one folder per class")
     deeper = sorted(parts for parts in files if len(parts) > 2)
     if deeper:
@@ -124,8 +137,9 @@ def _list_folder(root: Path) -> tuple[dict[tuple, tuple], set[tuple]]:
             status = folder.stat()
             listing = [item for item in os.scandir(folder) if not _is_junk((item.name,))]
         except OSError as error:
-            raise ReproError(f"data: cannot read the folder {folder} ({error.strerror}): "
-                             "make it readable or remove it") from error
+            raise ReproError(
+                f"data: cannot read the folder {folder} ({error.strerror}): make it readable or remove it"
+            ) from error
         twin = seen.setdefault((status.st_dev, status.st_ino), folder)
         if twin != folder:
             raise ReproError(f"data: {twin} and {folder} are one folder by a link: remove the link")
@@ -163,6 +177,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises:
         ReproError: no zip, a damaged one, or an entry that a well-meant archive does not have; names entry and reason.
     """
+
     def refuse(reason: str, remedy: str = "make or download it again, from a source you trust") -> ReproError:
         return ReproError(f"data: {path} is refused: {reason}: {remedy}")
 

@@ -52,8 +52,11 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
                 dropped.append((row.image, "", str(error)))
             reasons = [_reason_against(box, row.width, row.height) for box in found]
             bad = [reason is not None for reason in reasons]
-            dropped += [(row.image, " ".join(f"{value:g}" for value in box), reason)
-                        for box, reason in zip(found, reasons, strict=True) if reason]
+            dropped += [
+                (row.image, " ".join(f"{value:g}" for value in box), reason)
+                for box, reason in zip(found, reasons, strict=True)
+                if reason
+            ]
             if sum(bad) * 2 > len(bad) and not all(bad):
                 dropped.append((row.image, "", "most of its boxes are unusable"))
                 found, bad = found[:0], []
@@ -69,8 +72,10 @@ def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, hei
     size = tuple(int(root.findtext(f"size/{name}", "0")) for name in ("width", "height"))
     if size != (width, height):
         raise ValueError(f"annotated at {size[0]}x{size[1]}, the photograph has {width}x{height}")
-    boxes = [[float(box.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
-             for box in root.iterfind("object/bndbox")]
+    boxes = [
+        [float(box.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
+        for box in root.iterfind("object/bndbox")
+    ]
     if not boxes:
         raise ValueError("no object is annotated")
     return np.array(boxes)

@@ -48,8 +48,15 @@ def _of_all_runs(folder, name, arm="*"):
 
 def _tables(files):
     """The rows of all files, with columns arm and fold."""
-    return pd.concat([pd.read_csv(file, keep_default_na=False, na_values=[""])
-                     .assign(arm=file.parts[-3], fold=int(file.parts[-2][4:])) for file in files], ignore_index=True)
+    return pd.concat(
+        [
+            pd.read_csv(file, keep_default_na=False, na_values=[""]).assign(
+                arm=file.parts[-3], fold=int(file.parts[-2][4:])
+            )
+            for file in files
+        ],
+        ignore_index=True,
+    )
 
 
 def _facts(folder):
@@ -100,11 +107,23 @@ def corrected_t(differences: np.ndarray, test_share: float, level: float = LEVEL
         return {"difference": mean} | dict.fromkeys(("low", "high", "lower", "p", "advantage"), np.nan)
     scale = float(np.sqrt((1 / k + test_share) * np.var(differences, ddof=1)))
     if scale == 0:
-        return {"difference": mean, "low": mean, "high": mean, "lower": mean, "p": float(mean == 0),
-                "advantage": 0.5 + 0.5 * np.sign(mean)}
+        return {
+            "difference": mean,
+            "low": mean,
+            "high": mean,
+            "lower": mean,
+            "p": float(mean == 0),
+            "advantage": 0.5 + 0.5 * np.sign(mean),
+        }
     two, one = stats.t.ppf([1 - level / 2, 1 - level], k - 1) * scale
-    return {"difference": mean, "low": mean - two, "high": mean + two, "lower": mean - one,
-            "p": float(2 * stats.t.sf(abs(mean) / scale, k - 1)), "advantage": float(stats.t.cdf(mean / scale, k - 1))}
+    return {
+        "difference": mean,
+        "low": mean - two,
+        "high": mean + two,
+        "lower": mean - one,
+        "p": float(2 * stats.t.sf(abs(mean) / scale, k - 1)),
+        "advantage": float(stats.t.cdf(mean / scale, k - 1)),
+    }
 
 
 def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], test_share: float) -> pd.DataFrame:
@@ -120,11 +139,29 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], test_
             by_fold = both.groupby("fold").mean()
             only_a, only_b = int((both[a] > both[b]).sum()), int((both[b] > both[a]).sum())
             table = [[0, only_a], [only_b, 0]]
-            rows.append({"a": a, "b": b, "folds": len(by_fold), "images": len(both)}
-                        | corrected_t((by_fold[b] - by_fold[a]).to_numpy(), test_share)
-                        | {"only_a": only_a, "only_b": only_b, "p_mcnemar": float(mcnemar(table, exact=True).pvalue)})
-    found = pd.DataFrame(rows, columns=["a", "b", "folds", "images", "difference", "low", "high", "lower", "p",
-                                        "advantage", "only_a", "only_b", "p_mcnemar"])
+            rows.append(
+                {"a": a, "b": b, "folds": len(by_fold), "images": len(both)}
+                | corrected_t((by_fold[b] - by_fold[a]).to_numpy(), test_share)
+                | {"only_a": only_a, "only_b": only_b, "p_mcnemar": float(mcnemar(table, exact=True).pvalue)}
+            )
+    found = pd.DataFrame(
+        rows,
+        columns=[
+            "a",
+            "b",
+            "folds",
+            "images",
+            "difference",
+            "low",
+            "high",
+            "lower",
+            "p",
+            "advantage",
+            "only_a",
+            "only_b",
+            "p_mcnemar",
+        ],
+    )
     tested = found["p"].notna()
     found["p_holm"] = np.nan
     if tested.any():
@@ -175,8 +212,14 @@ CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
-    "transfer": [("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity"),
-                 ("stage", "stage-identity"), ("block", "block-identity")],
+    "transfer": [
+        ("none", "stage"),
+        ("none", "block"),
+        ("none", "stage-identity"),
+        ("none", "block-identity"),
+        ("stage", "stage-identity"),
+        ("block", "block-identity"),
+    ],
 }
 
 
@@ -197,17 +240,29 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
 
     one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
     lines = [
-        ("C1", "SE in the stages improves on the plain ResNet50",
-         f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {_difference(row)}", verdict(row),
-         "more folds and seeds, other data sets"),
-        ("C1, attention's part", "the gain comes from attention, not from smaller residual branches",
-         f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part),
-         "as C1"),
+        (
+            "C1",
+            "SE in the stages improves on the plain ResNet50",
+            f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {_difference(row)}",
+            verdict(row),
+            "more folds and seeds, other data sets",
+        ),
+        (
+            "C1, attention's part",
+            "the gain comes from attention, not from smaller residual branches",
+            f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {_difference(part)}",
+            verdict(part),
+            "as C1",
+        ),
         _cnn_line(predictions, share, groups),
         _premise_line(reference / "scratch", groups),
-        ("C3", "one module per stage suffices",
-         f"stage minus block {_difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
-         non_inferior(against_block), "more folds and seeds"),
+        (
+            "C3",
+            "one module per stage suffices",
+            f"stage minus block {_difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
+            non_inferior(against_block),
+            "more folds and seeds",
+        ),
         *_cost_lines(reference / "cost.csv"),
         _heatmap_line(reference / "scratch", groups),
     ]
@@ -227,7 +282,8 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
     means = table.groupby("stage")[["within", "between", "specific"]].mean()
     for stage, part in table.groupby("stage"):
         means.loc[stage, ["specific_low", "specific_high"]] = evaluate.mean_interval(
-            part["image"], part["specific"], groups)[1:]
+            part["image"], part["specific"], groups
+        )[1:]
     return means
 
 
@@ -250,8 +306,11 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.
         best = wide.drop(columns="gradcam").mean().idxmax()
         margin = (wide["gradcam"] - wide[best]).reset_index()
         mean, low, high = evaluate.mean_interval(margin["image"], margin[0], groups)
-        rows.append({"arm": arm, "layer": layer, "grid": grid, "images": len(wide)} | wide.mean().to_dict()
-                    | {"best trivial": best, "margin": mean, "low": low, "high": high})
+        rows.append(
+            {"arm": arm, "layer": layer, "grid": grid, "images": len(wide)}
+            | wide.mean().to_dict()
+            | {"best trivial": best, "margin": mean, "low": low, "high": high}
+        )
     return pd.DataFrame(rows)
 
 
@@ -300,8 +359,10 @@ def _premise_line(folder, groups):
     if not runs:
         return *claim, UNMEASURED, UNDECIDED, "the arm block"
     agreement = gate_agreement(folder, groups)
-    found = "; ".join(f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
-                      for stage, m in agreement.iterrows())
+    found = "; ".join(
+        f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
+        for stage, m in agreement.iterrows()
+    )
     verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
     verdict = _with_all(len(runs), verdict)
     return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
@@ -321,13 +382,20 @@ def _cost_lines(file):
             ratio, low, high = beside.loc[other, ["stage_ratio", "stage_ratio_low", "stage_ratio_high"]]
             speeds.append((low, high, f"{what} {px} px {ratio:.2f} [{low:.2f}, {high:.2f}]"))
         lighter = size["stage"] < size[other]
-        faster, slower = (all(test(*speed[:2]) for speed in speeds)
-                          for test in (lambda low, high: low > 1, lambda low, high: high < 1))
+        faster, slower = (
+            all(test(*speed[:2]) for speed in speeds)
+            for test in (lambda low, high: low > 1, lambda low, high: high < 1)
+        )
         refuted = slower or not lighter
         found = "supported" if lighter and faster else "not supported" if refuted else UNDECIDED
-        yield ("C4, beside " + other, f"stage is lighter and faster than {other}",
-               f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: "
-               + ", ".join(speed[2] for speed in speeds), found, "other machines")
+        yield (
+            "C4, beside " + other,
+            f"stage is lighter and faster than {other}",
+            f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: "
+            + ", ".join(speed[2] for speed in speeds),
+            found,
+            "other machines",
+        )
 
 
 def _heatmap_line(folder, groups):
@@ -340,13 +408,20 @@ def _heatmap_line(folder, groups):
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
     found = heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
-    parts = [f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {row['margin']:+.3f} [{row['low']:+.3f}, "
-             f"{row['high']:+.3f}]" for arm, row in found.loc[["none", "stage"]].iterrows()]
+    parts = [
+        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {row['margin']:+.3f} [{row['low']:+.3f}, "
+        f"{row['high']:+.3f}]"
+        for arm, row in found.loc[["none", "stage"]].iterrows()
+    ]
     row = found.loc["stage"]
     verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else UNDECIDED
     verdict = _with_all(measures[measures["arm"] == "stage"]["fold"].nunique(), verdict)
-    return (*claim, f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts), verdict,
-            "masks instead of boxes, more data")
+    return (
+        *claim,
+        f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts),
+        verdict,
+        "masks instead of boxes, more data",
+    )
 
 
 def transfer_answers(reference: str | Path) -> pd.DataFrame:
@@ -360,9 +435,14 @@ def transfer_answers(reference: str | Path) -> pd.DataFrame:
         hurt, cured = found.loc[("none", arm)], found.loc[(arm, f"{arm}-identity")]
         worse = hurt.copy()
         worse[["difference", "low", "high"]] = -hurt[["difference", "high", "low"]].to_numpy()
-        rows += [(f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)),
-                 (f"identity gates (`{arm}-identity`) are better than default ones",
-                  f"{arm}-identity minus {arm} {_difference(cured)}", verdict(cured))]
+        rows += [
+            (f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)),
+            (
+                f"identity gates (`{arm}-identity`) are better than default ones",
+                f"{arm}-identity minus {arm} {_difference(cured)}",
+                verdict(cured),
+            ),
+        ]
     return pd.DataFrame(rows, columns=["asks", "evidence", "verdict"])
 
 
@@ -379,8 +459,15 @@ def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
         table = read_runs(Path(reference) / experiment)
         part = table[(table["arm"] == "none") & (table["fold"] == 0)]
         found = evaluate.metrics(part, classes_of(table), groups)
-        rows.append({"split": split, "images": len(part), "accuracy": found["accuracy"],
-                     "low": found["accuracy_interval"][0], "high": found["accuracy_interval"][1]})
+        rows.append(
+            {
+                "split": split,
+                "images": len(part),
+                "accuracy": found["accuracy"],
+                "low": found["accuracy_interval"][0],
+                "high": found["accuracy_interval"][1],
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -388,8 +475,13 @@ def hours(reference: str | Path) -> pd.DataFrame:
     """Every committed run: experiment, arm, fold, hours of training, threads, precision, processor, git_commit."""
     columns = ("arm", "fold", "hours", "threads", "precision", "processor", "git_commit")
     experiments = sorted(folder for folder in Path(reference).iterdir() if folder.is_dir())
-    return pd.DataFrame([{"experiment": folder.name} | {name: facts[name] for name in columns}
-                         for folder in experiments for facts in _facts(folder)])
+    return pd.DataFrame(
+        [
+            {"experiment": folder.name} | {name: facts[name] for name in columns}
+            for folder in experiments
+            for facts in _facts(folder)
+        ]
+    )
 
 
 # ---- README -------------------------------------------------------------------------------------------------------
@@ -401,8 +493,10 @@ CARD = "<!-- model card: generated by python -m paper_repro.claims -->", "<!-- e
 def markdown(reference: str | Path, groups: pd.Series) -> str:
     """The ledger and one table of accuracies per experiment."""
     lines = ["| claim | what it comes to here | evidence |", "|---|---|---|"]
-    lines += [f"| **{row['claim']}**: {row['reads']} | **{row['verdict']}** | {row['evidence']} |"
-              for _, row in ledger(reference, groups).iterrows()]
+    lines += [
+        f"| **{row['claim']}**: {row['reads']} | **{row['verdict']}** | {row['evidence']} |"
+        for _, row in ledger(reference, groups).iterrows()
+    ]
     for name, pairs in PAIRS.items():
         if not any(Path(reference, name).glob("*/fold*/predictions.csv")):
             continue
@@ -411,8 +505,10 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
         beside = beside[beside["a"] == "none"].set_index("b")
         lines += ["", f"| {name} | folds | accuracy, % | macro-F1, % | minus `none`, points |", "|---|---|---|---|---|"]
         for _, row in arm_table(predictions, groups).iterrows():
-            scores = [f"{100 * row[key]:.1f} [{100 * row[f'{key}_low']:.1f}, {100 * row[f'{key}_high']:.1f}]"
-                      for key in ("accuracy", "macro_f1")]
+            scores = [
+                f"{100 * row[key]:.1f} [{100 * row[f'{key}_low']:.1f}, {100 * row[f'{key}_high']:.1f}]"
+                for key in ("accuracy", "macro_f1")
+            ]
             gain = "–"
             if row["arm"] in beside.index:
                 found = beside.loc[row["arm"]]
@@ -420,13 +516,20 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
             lines.append(f"| `{row['arm']}` | {row['folds']} | {scores[0]} | {scores[1]} | {gain} |")
     if any(Path(reference, "transfer").glob("*/fold*/predictions.csv")):
         lines += ["", "| from ImageNet weights | what it comes to here | evidence |", "|---|---|---|"]
-        lines += [f"| {row['asks']} | **{row['verdict']}** | {row['evidence']} |"
-                  for _, row in transfer_answers(reference).iterrows()]
+        lines += [
+            f"| {row['asks']} | **{row['verdict']}** | {row['evidence']} |"
+            for _, row in transfer_answers(reference).iterrows()
+        ]
     if any(Path(reference, "leakage").glob("none/fold0/predictions.csv")):
-        grouped, random = (f"{row['accuracy']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
-                           for _, row in leakage(reference, groups).iterrows())
-        lines += ["", f"Near-duplicates: `none` on fold 0 has {grouped} where groups stay together, {random} under a "
-                  "random split (other test photographs, so not paired)."]
+        grouped, random = (
+            f"{row['accuracy']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
+            for _, row in leakage(reference, groups).iterrows()
+        )
+        lines += [
+            "",
+            f"Near-duplicates: `none` on fold 0 has {grouped} where groups stay together, {random} under a "
+            "random split (other test photographs, so not paired).",
+        ]
     runs, planned = hours(reference), sum(len(step.arms) * len(step.folds) for step in PLAN)
     state = "The reference run is finished" if len(runs) >= planned else "The reference run is under way"
     spent = runs["hours"].sum()
@@ -440,10 +543,13 @@ def model_card(reference: str | Path) -> str:
     stage = table[table["arm"] == "stage"]
     classes = classes_of(stage)
     found = evaluate.metrics(stage, classes)
-    lines = [f"`stage`, ResNet50 from scratch, {stage['fold'].nunique()} of {FOLDS} folds, {len(stage)} photographs, "
-             "each predicted by a network that never saw it:", "",
-             "| class | photographs | precision, % | recall, % | F1, % | most often taken for |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        f"`stage`, ResNet50 from scratch, {stage['fold'].nunique()} of {FOLDS} folds, {len(stage)} photographs, "
+        "each predicted by a network that never saw it:",
+        "",
+        "| class | photographs | precision, % | recall, % | F1, % | most often taken for |",
+        "|---|---|---|---|---|---|",
+    ]
     for number, (name, row) in enumerate(found["per_class"].items()):
         others = np.array(found["confusion"][number])
         others[number] = 0
@@ -474,8 +580,10 @@ def main() -> None:
 def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]:
     """The pages that hold generated parts, as they must read."""
     readme, card = root / "README.md", root / "docs" / "model_card.md"
-    return {readme: with_part(readme.read_text(encoding="utf-8"), markdown(reference, groups)),
-            card: with_part(card.read_text(encoding="utf-8"), model_card(reference), *CARD)}
+    return {
+        readme: with_part(readme.read_text(encoding="utf-8"), markdown(reference, groups)),
+        card: with_part(card.read_text(encoding="utf-8"), model_card(reference), *CARD),
+    }
 
 
 if __name__ == "__main__":

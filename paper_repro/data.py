@@ -53,8 +53,9 @@ class Dataset:
     fingerprint: str
 
 
-def load_dataset(data: str | Path, size: int, seed: int = 0, boxes: str | Path | None = None,
-                 strict: bool = False) -> Dataset:
+def load_dataset(
+    data: str | Path, size: int, seed: int = 0, boxes: str | Path | None = None, strict: bool = False
+) -> Dataset:
     """Prepares a data set, or opens it where that was done before.
 
     Unreadable pictures are left out and listed, with the reasons, in one warning.
@@ -84,8 +85,10 @@ def load_dataset(data: str | Path, size: int, seed: int = 0, boxes: str | Path |
     table = manifest[manifest["problem"] == ""].reset_index(drop=True)
     for label in tree.classes:
         if label not in set(table["label"]):
-            raise ReproError(f"data: the class {label!r} of {path} has no readable picture: mend its files (reasons "
-                             f"in {folder / 'manifest.csv'}) or remove its folder")
+            raise ReproError(
+                f"data: the class {label!r} of {path} has no readable picture: mend its files (reasons "
+                f"in {folder / 'manifest.csv'}) or remove its folder"
+            )
     name = path.stem
     committed = committed_folds("trashnet").set_index("image")
     if set(committed.index) == set(manifest["image"]):
@@ -159,8 +162,10 @@ def _prepared(key: list, build: Callable[[Path], None]) -> Path:
                 finally:
                     shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        raise ReproError(f"cannot write the prepared data to {folder.parent} ({error.strerror or error}): "
-                         "free some space or set PAPER_REPRO_CACHE to another folder") from error
+        raise ReproError(
+            f"cannot write the prepared data to {folder.parent} ({error.strerror or error}): "
+            "free some space or set PAPER_REPRO_CACHE to another folder"
+        ) from error
     return folder
 
 
@@ -168,8 +173,16 @@ def _decode(tree: Tree, folder: Path, size: int, name: str) -> None:
     """Fills `folder` from the files of `tree`; a picture that cannot be used gets a manifest row and no square."""
 
     def work(entry: Entry) -> tuple[np.ndarray | None, dict]:
-        row = {"image": entry.image, "label": entry.label, "bytes": entry.size, "width": 0, "height": 0,
-               "sha256": "", "pixels": "", "problem": ""}
+        row = {
+            "image": entry.image,
+            "label": entry.label,
+            "bytes": entry.size,
+            "width": 0,
+            "height": 0,
+            "sha256": "",
+            "pixels": "",
+            "problem": "",
+        }
         try:
             data = tree.read(entry)
             row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -188,7 +201,7 @@ def _decode(tree: Tree, folder: Path, size: int, name: str) -> None:
         warnings.simplefilter("ignore")  # Pillow's; what matters is an error here
         _write_header(file, len(tree.entries), size)
         for start in range(0, len(tree.entries), 256):  # bounds the squares that wait for a slow one
-            for square, row in pool.map(work, tree.entries[start:start + 256]):
+            for square, row in pool.map(work, tree.entries[start : start + 256]):
                 rows.append(row)
                 if square is not None:
                     file.write(square)
@@ -219,12 +232,22 @@ def _draw(folder: Path, size: int, seed: int) -> None:
     np.save(folder / "images.npy", images)
     np.save(folder / "masks.npy", masks)
     labels = [synthetic.CLASSES[number] for number in truth]
-    _write_manifest(folder, pd.DataFrame({
-        "image": [f"{label}/{label}{number:04}.png" for number, label in enumerate(labels)], "label": labels,
-        "bytes": images[0].nbytes, "width": size, "height": size,
-        "sha256": [hashlib.sha256(image).hexdigest() for image in images],
-        "problem": "", "group": np.arange(len(images)), "excluded": False,
-    }))
+    _write_manifest(
+        folder,
+        pd.DataFrame(
+            {
+                "image": [f"{label}/{label}{number:04}.png" for number, label in enumerate(labels)],
+                "label": labels,
+                "bytes": images[0].nbytes,
+                "width": size,
+                "height": size,
+                "sha256": [hashlib.sha256(image).hexdigest() for image in images],
+                "problem": "",
+                "group": np.arange(len(images)),
+                "excluded": False,
+            }
+        ),
+    )
 
 
 def _write_manifest(folder: Path, manifest: pd.DataFrame) -> None:

@@ -22,8 +22,10 @@ def predictions_frame(images, fold: int, truth, probabilities, classes) -> pd.Da
     """
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
     if truth.shape != (len(images),) or probabilities.shape != (len(images), len(classes)):
-        raise ReproError(f"{len(images)} images of {len(classes)} classes need as many truths and rows of "
-                         f"probabilities, not shapes {truth.shape} and {probabilities.shape}")
+        raise ReproError(
+            f"{len(images)} images of {len(classes)} classes need as many truths and rows of "
+            f"probabilities, not shapes {truth.shape} and {probabilities.shape}"
+        )
     if not np.isin(truth, np.arange(len(classes))).all():
         raise ReproError(f"truth must hold class indices in 0..{len(classes) - 1}, not {np.unique(truth)}")
     frame = pd.DataFrame({"image": images, "fold": fold, "truth": np.asarray(classes, object)[truth]})
@@ -37,8 +39,9 @@ def read_predictions(path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"image": str, "truth": str}, keep_default_na=False)
 
 
-def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0,
-            resamples: int = 2000) -> dict:
+def metrics(
+    predictions: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
+) -> dict:
     """Measures of one model's test predictions, ready for JSON.
 
     accuracy, macro_f1 (over all classes; one neither present nor predicted counts 0) and ece (see
@@ -56,8 +59,9 @@ def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None,
     predicted, labels = probabilities.argmax(1), np.arange(len(classes))
     right = truth == predicted
     scores = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
-    per_class = [dict(zip(("precision", "recall", "f1", "support"), row, strict=True))
-                 for row in np.stack(scores, 1).tolist()]
+    per_class = [
+        dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in np.stack(scores, 1).tolist()
+    ]
 
     present, guessed = np.eye(len(classes))[truth], np.eye(len(classes))[predicted]
     gap = np.eye(BINS)[_bin(probabilities)] * (probabilities.max(1) - right)[:, None]
@@ -74,12 +78,17 @@ def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None,
     ece = float(np.abs(gap.sum(0)).sum() / len(truth))
     low, high = intervals[2]
     return {
-        "images": len(truth), "groups": int(group.max()) + 1,
-        "accuracy": float(accuracy_score(truth, predicted)), "accuracy_interval": intervals[0],
-        "macro_f1": float(scores[2].mean()), "macro_f1_interval": intervals[1],
-        "ece": ece, "ece_interval": [min(ece, max(0.0, 2 * ece - high)), max(ece, 2 * ece - low)],
-        "per_class": {name: {**row, "support": int(row["support"])}
-                      for name, row in zip(classes, per_class, strict=True)},
+        "images": len(truth),
+        "groups": int(group.max()) + 1,
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "accuracy_interval": intervals[0],
+        "macro_f1": float(scores[2].mean()),
+        "macro_f1_interval": intervals[1],
+        "ece": ece,
+        "ece_interval": [min(ece, max(0.0, 2 * ece - high)), max(ece, 2 * ece - low)],
+        "per_class": {
+            name: {**row, "support": int(row["support"])} for name, row in zip(classes, per_class, strict=True)
+        },
         "confusion": confusion(predictions, classes).to_numpy().tolist(),
     }
 
@@ -100,13 +109,20 @@ def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
     truth, probabilities = _arrays(predictions, classes)
     table = pd.DataFrame({"confidence": probabilities.max(1), "accuracy": truth == probabilities.argmax(1)})
     bins = table.groupby(_bin(probabilities)).agg(["mean", "size"]).reindex(range(BINS))
-    return pd.DataFrame({"low": np.arange(BINS) / BINS, "high": np.arange(1, BINS + 1) / BINS,
-                         "count": bins["accuracy"]["size"].fillna(0).astype(int),
-                         "confidence": bins["confidence"]["mean"], "accuracy": bins["accuracy"]["mean"]})
+    return pd.DataFrame(
+        {
+            "low": np.arange(BINS) / BINS,
+            "high": np.arange(1, BINS + 1) / BINS,
+            "count": bins["accuracy"]["size"].fillna(0).astype(int),
+            "confidence": bins["confidence"]["mean"],
+            "accuracy": bins["accuracy"]["mean"],
+        }
+    )
 
 
-def paired_difference(a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None,
-                      seed: int = 0, resamples: int = 2000) -> dict:
+def paired_difference(
+    a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
+) -> dict:
     """Accuracy of `b` minus accuracy of `a` on the same images, with its interval from paired resampling.
 
     Returns difference, interval [low, high], only_a and only_b (how many images that one alone gets right),
@@ -114,29 +130,41 @@ def paired_difference(a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Seri
     """
     (truth, of_a), (truth_b, of_b) = _arrays(a, classes), _arrays(b, classes)
     if odd := sorted(set(a["image"]) ^ set(b["image"])):
-        raise ReproError(f"the two models were not tested on the same images: {len(odd)} are in one table "
-                         f"only, such as {odd[0]!r}; compare runs of the same folds")
+        raise ReproError(
+            f"the two models were not tested on the same images: {len(odd)} are in one table "
+            f"only, such as {odd[0]!r}; compare runs of the same folds"
+        )
     order = pd.Index(b["image"]).get_indexer(a["image"])
     if (truth != truth_b[order]).any():
         name = a["image"].iloc[(truth != truth_b[order]).argmax()]
         raise ReproError(f"{name!r} has another truth in each table; compare runs on the same data")
     right_a, right_b = of_a.argmax(1) == truth, of_b.argmax(1)[order] == truth
     gain = right_b.astype(float) - right_a
-    intervals = _bootstrap(np.stack([gain, np.ones(len(gain))], 1), _group_index(a["image"], groups),
-                           lambda sums: sums[:, :1] / sums[:, 1:], seed, resamples)
-    return {"difference": float(gain.mean()), "interval": intervals[0], "images": len(truth),
-            "only_a": int((right_a & ~right_b).sum()), "only_b": int((right_b & ~right_a).sum())}
+    intervals = _bootstrap(
+        np.stack([gain, np.ones(len(gain))], 1),
+        _group_index(a["image"], groups),
+        lambda sums: sums[:, :1] / sums[:, 1:],
+        seed,
+        resamples,
+    )
+    return {
+        "difference": float(gain.mean()),
+        "interval": intervals[0],
+        "images": len(truth),
+        "only_a": int((right_a & ~right_b).sum()),
+        "only_b": int((right_b & ~right_a).sum()),
+    }
 
 
-def mean_interval(images: pd.Series, values: pd.Series, groups: pd.Series | None = None, seed: int = 0,
-                  resamples: int = 2000) -> tuple[float, float, float]:
+def mean_interval(
+    images: pd.Series, values: pd.Series, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
+) -> tuple[float, float, float]:
     """(mean, low, high) of a measure of single images, such as a column of `explain.measure`, without NaN."""
     images, values = images[values.notna()], values.dropna()
     if values.empty:
         return np.nan, np.nan, np.nan
     sums = np.stack([values.to_numpy(float), np.ones(len(values))], axis=1)
-    [interval] = _bootstrap(sums, _group_index(images, groups), lambda sums: sums[:, :1] / sums[:, 1:], seed,
-                            resamples)
+    [interval] = _bootstrap(sums, _group_index(images, groups), lambda sums: sums[:, :1] / sums[:, 1:], seed, resamples)
     return float(values.mean()), *interval
 
 
@@ -146,11 +174,14 @@ def _arrays(predictions, classes):
         raise ReproError("the predictions hold no image; check the split")
     columns = [f"p_{name}" for name in classes]
     if columns != [name for name in predictions if name.startswith("p_")]:
-        raise ReproError(f"the predictions must have the columns {columns}, not {list(predictions)}; "
-                         "they belong to other classes")
+        raise ReproError(
+            f"the predictions must have the columns {columns}, not {list(predictions)}; they belong to other classes"
+        )
     if (repeated := predictions["image"].duplicated()).any():
-        raise ReproError(f"{predictions['image'][repeated].iloc[0]!r} appears more than once in the "
-                         "predictions; each image is tested in one fold only")
+        raise ReproError(
+            f"{predictions['image'][repeated].iloc[0]!r} appears more than once in the "
+            "predictions; each image is tested in one fold only"
+        )
     truth = pd.Index(classes).get_indexer(predictions["truth"])
     if (truth < 0).any():
         raise ReproError(f"truth {predictions['truth'].iloc[truth.argmin()]!r} is none of {list(classes)}")
@@ -158,9 +189,11 @@ def _arrays(predictions, classes):
     in_range = ((probabilities >= 0) & np.isfinite(probabilities)).all(1)
     bad = ~(in_range & (np.abs(probabilities.sum(1) - 1) < 2e-3))  # half precision misses 1 by up to 1e-3
     if bad.any():
-        raise ReproError(f"the probabilities of {predictions['image'].iloc[bad.argmax()]!r} are "
-                         f"{probabilities[bad.argmax()]}: no distribution over the classes; pass softmax "
-                         "outputs, and look for a training that diverged")
+        raise ReproError(
+            f"the probabilities of {predictions['image'].iloc[bad.argmax()]!r} are "
+            f"{probabilities[bad.argmax()]}: no distribution over the classes; pass softmax "
+            "outputs, and look for a training that diverged"
+        )
     return truth, probabilities
 
 
@@ -174,8 +207,9 @@ def _group_index(images, groups):
     if groups is None:
         return pd.factorize(images)[0]
     if not isinstance(groups, pd.Series) or not images.isin(groups.index).all():
-        raise ReproError("groups must be a Series from every image's name to its group, such as "
-                         'folds.set_index("image")["group"]')
+        raise ReproError(
+            'groups must be a Series from every image\'s name to its group, such as folds.set_index("image")["group"]'
+        )
     return pd.factorize(groups.loc[images])[0]
 
 

@@ -40,8 +40,14 @@ class Unfinished(Exception):
     """The notebook stopped before its end; the message says where and why."""
 
 
-def execute(notebook: Path, output: Path, parameters: dict, html: Path | None = None,
-            done: Path | None = None, cell_timeout: int | None = None) -> None:
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: dict,
+    html: Path | None = None,
+    done: Path | None = None,
+    cell_timeout: int | None = None,
+) -> None:
     """Executes `notebook` in its own folder and moves it to `output` when it is done.
 
     Args:
@@ -63,8 +69,10 @@ def execute(notebook: Path, output: Path, parameters: dict, html: Path | None = 
         raise ReproError(f"{notebook.name}: {error}") from None
     logs = output.parent / "logs"
     unfinished = logs / f"{output.stem}-{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.ipynb"
-    with (hold_lock(logs / f"{output.stem}.lock", str(output)),
-          tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch):
+    with (
+        hold_lock(logs / f"{output.stem}.lock", str(output)),
+        tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch,
+    ):
         try:
             executed = _run(node, notebook.parent, unfinished, parameters, Path(scratch), cell_timeout)
             folder = _completed_folder(executed, Path(scratch) / RECORD)
@@ -100,8 +108,14 @@ def _read(notebook: Path) -> nbformat.NotebookNode:
     return node
 
 
-def _run(node: nbformat.NotebookNode, folder: Path, unfinished: Path, parameters: dict, scratch: Path,
-         cell_timeout: int | None) -> nbformat.NotebookNode:
+def _run(
+    node: nbformat.NotebookNode,
+    folder: Path,
+    unfinished: Path,
+    parameters: dict,
+    scratch: Path,
+    cell_timeout: int | None,
+) -> nbformat.NotebookNode:
     """Executes the notebook with a kernel of its own, writing to `unfinished` after every cell, and returns it."""
     manager = None
     stopped_by = None
@@ -112,8 +126,9 @@ def _run(node: nbformat.NotebookNode, folder: Path, unfinished: Path, parameters
 
         def __init__(self, **kwargs):
             nonlocal manager
-            super().__init__(**kwargs, transport="ipc", ip=str(scratch / "kernel"),
-                             connection_file=str(scratch / "kernel.json"))
+            super().__init__(
+                **kwargs, transport="ipc", ip=str(scratch / "kernel"), connection_file=str(scratch / "kernel.json")
+            )
             manager = self
 
     def stop(number):
@@ -129,14 +144,27 @@ def _run(node: nbformat.NotebookNode, folder: Path, unfinished: Path, parameters
     with on_stop(stop):
         try:
             executed = papermill.execute_notebook(
-                node, str(unfinished).replace("{", "{{").replace("}", "}}"), parameters, kernel_name=KERNEL,
-                kernel_manager_class=Manager, cwd=folder, start_timeout=START_TIMEOUT, execution_timeout=cell_timeout,
-                iopub_timeout=60, record_timing=False, on_cell_executed=_refuse_exit,
-                progress_bar=sys.stderr.isatty(), stdout_file=sys.stdout, stderr_file=sys.stderr)
+                node,
+                str(unfinished).replace("{", "{{").replace("}", "}}"),
+                parameters,
+                kernel_name=KERNEL,
+                kernel_manager_class=Manager,
+                cwd=folder,
+                start_timeout=START_TIMEOUT,
+                execution_timeout=cell_timeout,
+                iopub_timeout=60,
+                record_timing=False,
+                on_cell_executed=_refuse_exit,
+                progress_bar=sys.stderr.isatty(),
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+            )
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ReproError(f"cannot write {unfinished} ({error.strerror}): free some space or choose another "
-                                 "folder; files written before are untouched") from None
+                raise ReproError(
+                    f"cannot write {unfinished} ({error.strerror}): free some space or choose another "
+                    "folder; files written before are untouched"
+                ) from None
             if not stopped_by:
                 raise Unfinished(_reason(error, unfinished, cell_timeout)) from None
         finally:
@@ -210,8 +238,10 @@ def _completed_folder(executed: nbformat.NotebookNode, record: Path) -> Path:
     try:
         return Path(json.loads(record.read_text(encoding="utf-8"))["folder"])
     except (OSError, ValueError, KeyError):
-        raise Unfinished("all cells ran, but there is no completion record: "
-                         "the last cell must call paper_repro.runs.complete(folder)") from None
+        raise Unfinished(
+            "all cells ran, but there is no completion record: "
+            "the last cell must call paper_repro.runs.complete(folder)"
+        ) from None
 
 
 def _vouch(folder: Path, notebook: Path) -> dict:
@@ -228,8 +258,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="paper_repro.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--parameters", action="append", default=[], metavar="JSON",
-                        help="object of parameters; given again, adds to them")
+    parser.add_argument(
+        "--parameters",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="object of parameters; given again, adds to them",
+    )
     parser.add_argument("--html", type=Path, help="also write the notebook as a page")
     parser.add_argument("--done", type=Path, help="a file that is written last of all")
     parser.add_argument("--cell-timeout", type=int, help="seconds")

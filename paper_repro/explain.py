@@ -32,9 +32,20 @@ ROAD_PERCENTILES = (80, 50, 20)  # the pixels above them go: 20, 50 and 80 %
 Predict = Callable[[Tensor], Tensor]  # inputs (N, 3, S, S) -> probabilities (N, K)
 
 
-def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, images: np.ndarray, truth, names,
-            masks=None, boxes=None, faithful: int = 24, steps: int = 8, batch_size: int = 50,
-            seed: int = 0) -> pd.DataFrame:
+def measure(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    inputs: Tensor,
+    images: np.ndarray,
+    truth,
+    names,
+    masks=None,
+    boxes=None,
+    faithful: int = 24,
+    steps: int = 8,
+    batch_size: int = 50,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Every measure of Grad-CAM and the trivial maps for the predicted class: a row per image, layer and map.
 
     Args:
@@ -52,8 +63,7 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
     Localisation is NaN on grids below 4x4, and for boxes that cover half of the frame or more.
     """
     if model.training:
-        raise ReproError("the model is in training mode, where a prediction depends on its batch: "
-                         "call model.eval()")
+        raise ReproError("the model is in training mode, where a prediction depends on its batch: call model.eval()")
     device, size = next(model.parameters()).device, inputs.shape[-1]
 
     @torch.no_grad()
@@ -61,15 +71,21 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
         return model(batch.to(device)).softmax(1).cpu()
 
     def batched(function, *arrays):
-        return pd.concat([function(*(array[i:i + batch_size] for array in arrays))
-                          for i in range(0, len(arrays[0]), batch_size)], ignore_index=True)
+        return pd.concat(
+            [function(*(array[i : i + batch_size] for array in arrays)) for i in range(0, len(arrays[0]), batch_size)],
+            ignore_index=True,
+        )
 
     confidence, predicted = torch.cat([predict(batch) for batch in inputs.split(batch_size)]).max(1)
-    described = pd.DataFrame({"image": np.asarray(names), "truth": np.asarray(truth), "predicted": predicted,
-                              "confidence": confidence})
+    described = pd.DataFrame(
+        {"image": np.asarray(names), "truth": np.asarray(truth), "predicted": predicted, "confidence": confidence}
+    )
     few = np.unique(np.linspace(0, len(inputs) - 1, min(faithful, len(inputs))).round().astype(int))
-    faithfulness = (partial(confidence_change, predict), partial(perturbation, predict, steps=steps),
-                    partial(road, predict, seed=seed))
+    faithfulness = (
+        partial(confidence_change, predict),
+        partial(perturbation, predict, steps=steps),
+        partial(road, predict, seed=seed),
+    )
     inside = None if boxes is None else np.stack([box_mask(box, size) for box in boxes])
     tables = []
     for layer, module in layers.items():
@@ -77,19 +93,21 @@ def measure(model: nn.Module, layers: dict[str, nn.Module], inputs: Tensor, imag
         grid = tuple(cams.shape[1:])
         by_name = {"gradcam": cams, **trivial_maps(images, grid, seed)}
         # All maps of the few images together: small batches are slow.
-        repeated = [torch.cat([maps[few] for maps in by_name.values()]), inputs[few].repeat(len(by_name), 1, 1, 1),
-                    predicted[few].repeat(len(by_name))]
+        repeated = [
+            torch.cat([maps[few] for maps in by_name.values()]),
+            inputs[few].repeat(len(by_name), 1, 1, 1),
+            predicted[few].repeat(len(by_name)),
+        ]
         faith = pd.concat([batched(f, *repeated) for f in faithfulness], axis=1)
         for place, (name, maps) in enumerate(by_name.items()):
-            parts = [described.assign(layer=layer, grid=f"{grid[0]}x{grid[1]}", map=name,
-                                      zero_map=_empty(maps))]
+            parts = [described.assign(layer=layer, grid=f"{grid[0]}x{grid[1]}", map=name, zero_map=_empty(maps))]
             if boxes is not None:
                 found = batched(energy, maps, inside)
                 found["gain"] = found["gain"].where(found["area"] < LARGEST_BOX)
                 parts.append(found.add_prefix("box_"))
             if masks is not None:
                 parts += [batched(f, maps, masks).add_prefix("mask_") for f in (energy, ranking)]
-            parts.append(faith[place * len(few):(place + 1) * len(few)].set_index(few))
+            parts.append(faith[place * len(few) : (place + 1) * len(few)].set_index(few))
             tables.append(pd.concat(parts, axis=1))
     return pd.concat(tables, ignore_index=True)
 
@@ -104,10 +122,12 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> di
     edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
     y, x = (((torch.arange(cells) + 0.5) / cells - 0.5) / 0.25 for cells in grid)
     shape = (len(images), *grid)
-    return {"uniform": torch.ones(shape),
-            "centre": torch.exp(-(y[:, None] ** 2 + x ** 2) / 2).expand(shape),
-            "edges": F.adaptive_avg_pool2d(edges[:, None], grid)[:, 0],
-            "random": torch.from_numpy(np.random.default_rng(seed).random(shape, np.float32))}
+    return {
+        "uniform": torch.ones(shape),
+        "centre": torch.exp(-(y[:, None] ** 2 + x**2) / 2).expand(shape),
+        "edges": F.adaptive_avg_pool2d(edges[:, None], grid)[:, 0],
+        "random": torch.from_numpy(np.random.default_rng(seed).random(shape, np.float32)),
+    }
 
 
 # ---- localisation: does the map lie on the object? -----------------------------------------------
@@ -152,8 +172,12 @@ def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     rank_sum = (rankdata(enlarged.flatten(1).numpy(), axis=1) * flat).sum(1)  # ties share their mean rank
     top = _ranks(enlarged).numpy() < inside[:, None, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = pd.DataFrame({"auc": (rank_sum - inside * (inside + 1) / 2) / (inside * outside),
-                              "iou": (top & masks).sum((1, 2)) / (top | masks).sum((1, 2))})
+        found = pd.DataFrame(
+            {
+                "auc": (rank_sum - inside * (inside + 1) / 2) / (inside * outside),
+                "iou": (top & masks).sum((1, 2)) / (top | masks).sum((1, 2)),
+            }
+        )
     return found.where(pd.Series((inside > 0) & (outside > 0)), axis=0)
 
 
@@ -171,8 +195,7 @@ def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Te
     """
     full = _probability(predict, inputs, target)
     left = _probability(predict, inputs * heatmap(maps, inputs.shape[-1])[:, None], target)
-    return pd.DataFrame({"drop": (full - left).clip(0) / full,
-                         "increase": (left > full + ROUNDING).astype(float)})
+    return pd.DataFrame({"drop": (full - left).clip(0) / full, "increase": (left > full + ROUNDING).astype(float)})
 
 
 def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, steps: int) -> pd.DataFrame:
@@ -188,8 +211,10 @@ def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor,
     size = inputs.shape[-1]
     ranks = _ranks(_enlarge(maps, size))[:, None]
     kernel = 2 * round(3 * size / 16) + 1
-    baselines = {"blur": gaussian_blur(inputs, kernel, size / 16),
-                 "mean": inputs.mean((2, 3), keepdim=True).expand_as(inputs)}
+    baselines = {
+        "blur": gaussian_blur(inputs, kernel, size / 16),
+        "mean": inputs.mean((2, 3), keepdim=True).expand_as(inputs),
+    }
     full, found = _probability(predict, inputs, target), {}
     for name, baseline in baselines.items():
         empty = _probability(predict, baseline, target)
@@ -225,8 +250,9 @@ def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: i
         warnings.simplefilter("ignore", DeprecationWarning)  # of the package's, about NumPy
         removals = {"road_most": grad_cam.RemoveMostRelevantFirst, "road_least": grad_cam.RemoveLeastRelevantFirst}
         for name, removal in removals.items():
-            metrics = [grad_cam.PerturbationConfidenceMetric(removal(percentile, impute))
-                       for percentile in ROAD_PERCENTILES]
+            metrics = [
+                grad_cam.PerturbationConfidenceMetric(removal(percentile, impute)) for percentile in ROAD_PERCENTILES
+            ]
             left = [metric(inputs, relevance, targets, predict, return_diff=False) for metric in metrics]
             found[name] = np.mean(left, axis=0)
     return pd.DataFrame(found)
@@ -283,13 +309,14 @@ def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
                 elif next(module.parameters(recurse=False), None) is not None:
-                    raise ReproError(f"{type(module).__name__} in {name} has parameters but no "
-                                     "reset_parameters(), so it cannot be randomised")
+                    raise ReproError(
+                        f"{type(module).__name__} in {name} has parameters but no "
+                        "reset_parameters(), so it cannot be randomised"
+                    )
         yield name, model
 
 
-def randomisation(model: nn.Module, layer: str, inputs: Tensor, batch_size: int = 50,
-                  seed: int = 0) -> pd.DataFrame:
+def randomisation(model: nn.Module, layer: str, inputs: Tensor, batch_size: int = 50, seed: int = 0) -> pd.DataFrame:
     """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after cascading randomisation.
 
     Columns: randomised ("fc", then "layer4" for both, ...), position of the image, similarity
@@ -304,16 +331,24 @@ def randomisation(model: nn.Module, layer: str, inputs: Tensor, batch_size: int 
     compared = {"another image": trained.roll(1, 0)}
     for name, randomised in cascade(model, seed):
         compared[name] = _cams(randomised, randomised.get_submodule(layer), inputs, target, batch_size)
-    tables = [pd.DataFrame({"randomised": name, "position": range(len(inputs)), "zero_map": _empty(maps),
-                            "similarity": rank_similarity(trained, maps)}) for name, maps in compared.items()]
+    tables = [
+        pd.DataFrame(
+            {
+                "randomised": name,
+                "position": range(len(inputs)),
+                "zero_map": _empty(maps),
+                "similarity": rank_similarity(trained, maps),
+            }
+        )
+        for name, maps in compared.items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
 def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
     """Spearman's rank correlation of each pair of maps (N, h, w), in [-1, 1]; NaN where one is constant."""
     pairs = zip(a.flatten(1).numpy(), b.flatten(1).numpy(), strict=True)
-    return np.array([spearmanr(x, y).statistic if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan
-                     for x, y in pairs])
+    return np.array([spearmanr(x, y).statistic if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan for x, y in pairs])
 
 
 # ---- what attention adds: do the gates agree? ----------------------------------------------------
@@ -337,9 +372,17 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
             own = gate - gate.mean(1, keepdim=True)
             own = F.normalize(own - own.mean(2, keepdim=True), dim=2)
             alike = torch.einsum("gnc,gmc->gnm", unit, unit)  # (G, N, N)
-            tables.append(pd.DataFrame({
-                "stage": stage, "position": range(images), "within": _pairs(unit), "specific": _pairs(own),
-                "between": (alike.sum(2) - 1).mean(0) / (images - 1)}))
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "stage": stage,
+                        "position": range(images),
+                        "within": _pairs(unit),
+                        "specific": _pairs(own),
+                        "between": (alike.sum(2) - 1).mean(0) / (images - 1),
+                    }
+                )
+            )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -354,8 +397,12 @@ def _cams(model, module, inputs, target, batch_size):
     device = next(model.parameters()).device
     with GradCAM(model, module) as gradcam, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about empty maps: every table has a column for them
-        return torch.cat([gradcam(batch.to(device), goal.to(device)).cpu() for batch, goal in
-                          zip(inputs.split(batch_size), target.split(batch_size), strict=True)])
+        return torch.cat(
+            [
+                gradcam(batch.to(device), goal.to(device)).cpu()
+                for batch, goal in zip(inputs.split(batch_size), target.split(batch_size), strict=True)
+            ]
+        )
 
 
 def _empty(maps):

@@ -27,11 +27,19 @@ COLOURS = sns.color_palette("colorblind", 10)
 RIGHT, WRONG = COLOURS[0], COLOURS[3]
 HEAT, DIVERGING = "viridis", "PuOr"
 EDGE = [withStroke(linewidth=4, foreground="black")]  # keeps white lines visible on white
-lecture = mpl.rc_context({
-    "figure.constrained_layout.use": True, "figure.dpi": 80, "font.size": 15, "axes.titlesize": 15,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "lines.linewidth": 2.5,
-    "text.parse_math": False,
-})
+lecture = mpl.rc_context(
+    {
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 80,
+        "font.size": 15,
+        "axes.titlesize": 15,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "lines.linewidth": 2.5,
+        "text.parse_math": False,
+    }
+)
 
 
 @lecture
@@ -42,7 +50,7 @@ def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Fig
     figure, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.7 * rows), squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
-    for i, ax in enumerate(axes.flat[:len(images)]):
+    for i, ax in enumerate(axes.flat[: len(images)]):
         ax.imshow(images[i])
         ax.set_title(_wrap(labels[i], 18))
         _outline(ax, len(images[i]), None if masks is None else masks[i], None if boxes is None else boxes[i])
@@ -58,8 +66,15 @@ def class_counts(table: pd.DataFrame) -> Figure:
     bars = ax.bar(used.index, used, color=COLOURS[0])
     ax.bar_label(bars, label_type="center", color="white")
     if excluded.any():
-        ax.bar(used.index, excluded, bottom=used, color="white", edgecolor=WRONG, hatch="///",
-               label=f"excluded ({excluded.sum()})")
+        ax.bar(
+            used.index,
+            excluded,
+            bottom=used,
+            color="white",
+            edgecolor=WRONG,
+            hatch="///",
+            label=f"excluded ({excluded.sum()})",
+        )
         figure.legend(loc="outside upper right")
     ax.set_ylabel("images")
     ax.tick_params(axis="x", rotation=30 if len(used) > 8 else 0)
@@ -75,8 +90,16 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
             colour, marker = COLOURS[i % len(COLOURS)], "os^D"[i // len(COLOURS) % 4]
             best = [int(np.flatnonzero(history["best"])[-1])]
             ax.plot("epoch", f"train_{name}", "--", data=history, color=colour, linewidth=1.2, label="")
-            ax.plot("epoch", f"validation_{name}", data=history, color=colour, marker=marker, markevery=best,
-                    markersize=11, label=arm)
+            ax.plot(
+                "epoch",
+                f"validation_{name}",
+                data=history,
+                color=colour,
+                marker=marker,
+                markevery=best,
+                markersize=11,
+                label=arm,
+            )
         ax.set(xlabel="epoch", ylabel=name)
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -99,8 +122,7 @@ def confusion_matrix(counts: pd.DataFrame, title: str = "") -> Figure:
 def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> Figure:
     """Two confusion matrices over the same classes and, third, b's shares minus a's in percentage points."""
     size = len(a)
-    figure, axes = plt.subplots(1, 3, figsize=(5 + 2.55 * size, 2 + 0.85 * size), sharey=True,
-                                layout="compressed")
+    figure, axes = plt.subplots(1, 3, figsize=(5 + 2.55 * size, 2 + 0.85 * size), sharey=True, layout="compressed")
     for ax, counts, name in zip(axes, (a, b), names, strict=False):
         shares = _matrix(ax, _shares(counts), _share_and_count(counts), HEAT, (0, 1))
         ax.set_title(name)
@@ -119,15 +141,29 @@ def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> 
 def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure:
     """Accuracy against confidence in the bins of the calibration error, and the images per bin, per arm."""
     count = len(predictions)
-    figure, axes = plt.subplots(2, count, figsize=(1.2 + 4.5 * count, 6.5), squeeze=False, sharex=True,
-                                sharey="row", height_ratios=(3, 1))
+    figure, axes = plt.subplots(
+        2, count, figsize=(1.2 + 4.5 * count, 6.5), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+    )
     for (ax, below), (arm, frame) in zip(axes.T, predictions.items(), strict=True):
         bins = reliability(frame, classes)
         ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
-        ax.scatter("confidence", "accuracy", s=1000 * bins["count"] / len(frame), data=bins, color=COLOURS[0],
-                   clip_on=False, label="one bin; area: its images")
-        below.bar(bins["low"], bins["count"], width=bins["high"] - bins["low"], align="edge",
-                  color=COLOURS[0], edgecolor="white")
+        ax.scatter(
+            "confidence",
+            "accuracy",
+            s=1000 * bins["count"] / len(frame),
+            data=bins,
+            color=COLOURS[0],
+            clip_on=False,
+            label="one bin; area: its images",
+        )
+        below.bar(
+            bins["low"],
+            bins["count"],
+            width=bins["high"] - bins["low"],
+            align="edge",
+            color=COLOURS[0],
+            edgecolor="white",
+        )
         ax.set(title=arm, ylim=(0, 1))
         below.set(xlabel="confidence", xlim=(0, 1))
     axes[0, 0].set_ylabel("accuracy")
@@ -147,8 +183,9 @@ def gate_profiles(gates: dict, truth, classes) -> Figure:
     """
     if not gates:
         raise ReproError("this model has no gates to draw: gate_profiles needs an attention arm, not `none`")
-    figure, axes = plt.subplots(len(gates), 3, figsize=(17, 1 + 3.2 * len(gates)), squeeze=False,
-                                width_ratios=(1, 1.4, 1))
+    figure, axes = plt.subplots(
+        len(gates), 3, figsize=(17, 1 + 3.2 * len(gates)), squeeze=False, width_ratios=(1, 1.4, 1)
+    )
     truth = np.asarray(truth)
     for (profile, difference, values), (stage, gate) in zip(axes, gates.items(), strict=True):
         gate = np.concatenate(list(np.asarray(gate)), axis=1)  # (N, G * C)
@@ -158,19 +195,30 @@ def gate_profiles(gates: dict, truth, classes) -> Figure:
         profile.fill_between(range(len(mean)), low, high, color=COLOURS[0], alpha=0.3, linewidth=0)
         top = max(1, math.ceil(gate.max()))  # gates are in (0, 1), identity gates in (0, 2)
         profile.set(ylabel=f"{stage}\ngate", ylim=(0, top))
-        per_class = np.stack([gate[truth == k].mean(0) if (truth == k).any() else np.full_like(mean, np.nan)
-                              for k in range(len(classes))]) - mean
+        per_class = (
+            np.stack(
+                [
+                    gate[truth == k].mean(0) if (truth == k).any() else np.full_like(mean, np.nan)
+                    for k in range(len(classes))
+                ]
+            )
+            - mean
+        )
         limit = max(1e-6, np.nanquantile(np.abs(per_class), 0.99))
-        picture = difference.imshow(per_class, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto",
-                                    interpolation="nearest")
+        picture = difference.imshow(
+            per_class, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+        )
         difference.set(yticks=range(len(classes)), yticklabels=classes)
         figure.colorbar(picture, ax=difference, extend="both", pad=0.01)
         values.hist(gate.ravel(), bins=60, color=COLOURS[0], density=True)
         values.set(ylabel="density", xlim=(0, top))
         for ax in (profile, difference, values):
             ax.locator_params(axis="x", nbins=4)
-    titles = {"mean over images, 80 % band": "channel, sorted",
-              "class mean minus mean": "channel, in the same order", "all values": "gate"}
+    titles = {
+        "mean over images, 80 % band": "channel, sorted",
+        "class mean minus mean": "channel, in the same order",
+        "all values": "gate",
+    }
     for first, last, (title, label) in zip(axes[0], axes[-1], titles.items(), strict=True):
         first.set_title(title)
         last.set_xlabel(label)
@@ -188,8 +236,9 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
     """
     panels = max(len(row["panels"]) for row in rows)
     shown = panels + show_photo
-    figure, axes = plt.subplots(len(rows), shown + 1, figsize=(2.6 * shown + 3.4, 2.8 * len(rows) + 1),
-                                squeeze=False, layout="compressed")
+    figure, axes = plt.subplots(
+        len(rows), shown + 1, figsize=(2.6 * shown + 3.4, 2.8 * len(rows) + 1), squeeze=False, layout="compressed"
+    )
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
@@ -212,8 +261,9 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
             if cam is not None:
                 _outline(ax, size, *region)
     scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
-    figure.colorbar(scale, ax=axes, label="share of the\nmap's maximum", ticks=[0, 0.5, 1],
-                    shrink=min(1, 2 / len(rows)), pad=0.01)
+    figure.colorbar(
+        scale, ax=axes, label="share of the\nmap's maximum", ticks=[0, 0.5, 1], shrink=min(1, 2 / len(rows)), pad=0.01
+    )
     return figure
 
 
@@ -242,8 +292,7 @@ def _outline(ax, size, mask, boxes):
         edge = ax.contour(at, at, np.pad(mask, 1).astype(float), [0.5], colors="white", linewidths=2)
         edge.set_path_effects(EDGE)
     for x0, y0, x1, y1 in () if boxes is None else np.asarray(boxes) * size - 0.5:
-        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=2,
-                               path_effects=EDGE))
+        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=2, path_effects=EDGE))
 
 
 def _heat(ax, cam, image, size):
@@ -255,10 +304,17 @@ def _heat(ax, cam, image, size):
     cam = torch.as_tensor(np.asarray(cam))
     ax.set_xlabel(f"grid {cam.shape[0]}×{cam.shape[1]}", fontsize="small")
     if not cam.any():
-        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="0.85", edgecolor="0.6",
-                               hatch="//"))
-        ax.text(0.5, 0.5, "no positive\nevidence", ha="center", va="center", transform=ax.transAxes, zorder=5,
-                bbox={"facecolor": "0.85", "edgecolor": "none"})
+        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="0.85", edgecolor="0.6", hatch="//"))
+        ax.text(
+            0.5,
+            0.5,
+            "no positive\nevidence",
+            ha="center",
+            va="center",
+            transform=ax.transAxes,
+            zorder=5,
+            bbox={"facecolor": "0.85", "edgecolor": "none"},
+        )
         return
     shades = plt.get_cmap(HEAT)(heatmap(cam[None], size)[0].numpy())[..., :3]
     if image is not None:

@@ -9,7 +9,16 @@ from paper_repro.syntax import syntax_hash
 
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
-    "augment", "data", "efficientnet", "geometry", "model", "painters", "pictures", "splits", "synthetic", "train",
+    "augment",
+    "data",
+    "efficientnet",
+    "geometry",
+    "model",
+    "painters",
+    "pictures",
+    "splits",
+    "synthetic",
+    "train",
 )
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
 # `model.build_model` now sets was in one of them (the evidence: results/reference/README.md).

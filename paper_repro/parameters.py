@@ -15,6 +15,7 @@ def parse_json(text: str, what: str) -> dict:
     Raises:
         ReproError: names `what`; also for NaN, infinities and a name that stands twice, which `json` lets pass.
     """
+
     def refuse(constant):
         raise ValueError(f"{constant} is no number")
 
@@ -28,8 +29,10 @@ def parse_json(text: str, what: str) -> dict:
         if not isinstance(value, dict):
             raise ValueError("no braces around it")
     except ValueError as error:
-        raise ReproError(f"{what}: {text} is no JSON object ({error}): write it like "
-                         """'{"epochs": 2, "folds": [0]}'""") from None
+        raise ReproError(
+            f"{what}: {text} is no JSON object ({error}): write it like "
+            """'{"epochs": 2, "folds": [0]}'"""
+        ) from None
     return value
 
 
@@ -47,8 +50,9 @@ def declared(notebook: nbformat.NotebookNode) -> dict:
             (target,) = statement.targets
             defaults[target.id] = ast.literal_eval(statement.value)
     except (SyntaxError, ValueError, AttributeError):
-        raise ReproError("the parameters cell may hold lines of the form name = literal only; "
-                         "derive other values in the next cell") from None
+        raise ReproError(
+            "the parameters cell may hold lines of the form name = literal only; derive other values in the next cell"
+        ) from None
     return defaults
 
 
@@ -63,5 +67,7 @@ def check(given: dict, defaults: dict) -> None:
         default = defaults[name]
         accepted = (int, float) if type(default) is float else (type(default),)
         if default is not None and type(value) not in accepted:
-            raise ReproError(f"parameter '{name}' is {value!r} ({type(value).__name__}), but must be "
-                             f"{type(default).__name__} as its default {default!r}")
+            raise ReproError(
+                f"parameter '{name}' is {value!r} ({type(value).__name__}), but must be "
+                f"{type(default).__name__} as its default {default!r}"
+            )

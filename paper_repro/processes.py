@@ -32,17 +32,21 @@ def hold_lock(path: Path, what: str) -> Iterator[IO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     except OSError as error:
-        raise ReproError(f"cannot write to {path.parent} ({error.strerror}): "
-                         "choose another folder with OUT=") from error
+        raise ReproError(
+            f"cannot write to {path.parent} ({error.strerror}): choose another folder with OUT="
+        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ReproError(f"another process is working on {what}: wait for it or stop it, "
-                             "or choose another folder with OUT=") from None
+            raise ReproError(
+                f"another process is working on {what}: wait for it or stop it, or choose another folder with OUT="
+            ) from None
         except OSError as error:
-            raise ReproError(f"cannot lock {path} ({error.strerror}), without which two processes could write to one "
-                             "folder: choose a folder with OUT= on a file system that has locks") from None
+            raise ReproError(
+                f"cannot lock {path} ({error.strerror}), without which two processes could write to one "
+                "folder: choose a folder with OUT= on a file system that has locks"
+            ) from None
         yield file
 
 
@@ -51,8 +55,7 @@ def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Calls `handle` when SIGINT, SIGTERM or SIGHUP comes; one that was ignored before, as by nohup, stays ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    earlier = {number: signal.signal(number, lambda number, frame: handle(signal.Signals(number)))
-               for number in caught}
+    earlier = {number: signal.signal(number, lambda number, frame: handle(signal.Signals(number))) for number in caught}
     try:
         yield
     finally:

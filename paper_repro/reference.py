@@ -47,8 +47,20 @@ PLAN = (
     Step("transfer", "transfer", ("none", "stage", "stage-identity", "block", "block-identity"), (0, 1, 2, 3, 4)),
     Step("transfer", "transfer", ("stage-double",), (0,)),
     Step("leakage", "cpu", ("none",), (0,), {"grouped": False}),
-    Step("scratch", "cpu", ("stage_recompute", "stage_output", "none-shuffled", "alexnet", "vgg11_bn", "densenet121",
-                            "mobilenet_v3_large"), (0,)),
+    Step(
+        "scratch",
+        "cpu",
+        (
+            "stage_recompute",
+            "stage_output",
+            "none-shuffled",
+            "alexnet",
+            "vgg11_bn",
+            "densenet121",
+            "mobilenet_v3_large",
+        ),
+        (0,),
+    ),
 )
 
 
@@ -83,12 +95,14 @@ def make(data: str, experiments: list[str]) -> None:
             arms = missing(config, step.arms, fold, kept)
             at_once = max(1, cores() // config.threads)
             for start in range(0, len(arms), at_once):
-                batch = overrides | {"arms": arms[start:start + at_once]}
+                batch = overrides | {"arms": arms[start : start + at_once]}
                 print(f"{step.experiment}, fold {fold}: {', '.join(batch['arms'])}", flush=True)
                 status = reproduce(step.profile, batch, out, ["--until", "train"])
                 if status:
-                    raise ReproError(f"a run of {step.experiment} failed (status {status}); the first error above "
-                                     "says why: mend it and call again")
+                    raise ReproError(
+                        f"a run of {step.experiment} failed (status {status}); the first error above "
+                        "says why: mend it and call again"
+                    )
                 print(*collect(out, kept), sep="\n", flush=True)
 
 

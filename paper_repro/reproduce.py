@@ -60,9 +60,22 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
         with atomic_write(settings) as path:
             text = json.dumps({"profile": profile, "overrides": overrides, "cluster": cluster})
             path.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out),
-                   "--configfile", str(settings), "--rerun-triggers", "mtime", "--ignore-incomplete",
-                   "--scheduler", "greedy"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(root / "Snakefile"),
+            "--directory",
+            str(out),
+            "--configfile",
+            str(settings),
+            "--rerun-triggers",
+            "mtime",
+            "--ignore-incomplete",
+            "--scheduler",
+            "greedy",
+        ]
         if not cluster:  # what this machine has; and the notebooks say themselves, on this terminal, what they do
             command += ["--cores", str(cores()), "--resources", "gpu=1", "--quiet", "all"]
         return _run([*command, *options], lock, signal.SIGINT if cluster else signal.SIGTERM)
@@ -79,8 +92,9 @@ def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, ending)
 
-    process = subprocess.Popen(command, env=os.environ | {PARENT: str(os.getpid())}, start_new_session=True,
-                               pass_fds=[lock.fileno()])
+    process = subprocess.Popen(
+        command, env=os.environ | {PARENT: str(os.getpid())}, start_new_session=True, pass_fds=[lock.fileno()]
+    )
     with on_stop(stop):
         while process.poll() is None:
             time.sleep(0.2)
@@ -101,8 +115,12 @@ def _from_caller(data: str | None) -> str | None:
 
 def _summary(out: Path) -> str:
     """Where the results lie."""
-    places = {"executed notebooks": ["*.ipynb", "*/fold*/*.ipynb"], "HTML pages": ["html/*.html"],
-              "figures": ["figures/*"], "tables": ["tables/*"]}
+    places = {
+        "executed notebooks": ["*.ipynb", "*/fold*/*.ipynb"],
+        "HTML pages": ["html/*.html"],
+        "figures": ["figures/*"],
+        "tables": ["tables/*"],
+    }
     lines = [f"Everything is done. In {out}:"]
     for name, patterns in places.items():
         files = sorted(file.relative_to(out) for pattern in patterns for file in out.glob(pattern))
@@ -130,8 +148,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if status:
-        print("error: not everything could be made; the first error above says why. What is finished is kept: "
-              "after mending it, call again to continue.", file=sys.stderr)
+        print(
+            "error: not everything could be made; the first error above says why. What is finished is kept: "
+            "after mending it, call again to continue.",
+            file=sys.stderr,
+        )
         return status
     print(_summary(out.resolve()))
     return 0

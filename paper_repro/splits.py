@@ -77,8 +77,10 @@ def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
         codes = codes[np.diff(codes, prepend=-1) > 0]
     pairs, flip = np.divmod(codes, 4)
     first, second = np.divmod(pairs, count)
-    alike = [np.einsum("ij,ij,ij->i", features[first[at]], features[second[at]], signs[flip[at]]) >= SIMILARITY
-             for at in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)]
+    alike = [
+        np.einsum("ij,ij,ij->i", features[first[at]], features[second[at]], signs[flip[at]]) >= SIMILARITY
+        for at in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)
+    ]
     return np.unique(np.stack([first, second], axis=1)[np.concatenate(alike)], axis=0)
 
 
@@ -94,13 +96,13 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kept = (radius >= 2) & (radius < 8)
     features = np.empty((len(images), 3 * kept.sum()), np.float32)
     for start in range(0, len(images), 1000):
-        chunk = images[start:start + 1000]
+        chunk = images[start : start + 1000]
         small = np.stack([Image.fromarray(image).resize((32, 32), Image.Resampling.BOX) for image in chunk])
         red, green, blue = small.transpose(3, 0, 1, 2).astype(np.float32)  # (N, 32, 32) each
         brightness = 0.299 * red + 0.587 * green + 0.114 * blue
         planes = np.stack([brightness, blue - brightness, red - brightness], axis=1)
         spectrum = dctn(planes, axes=(2, 3), norm="ortho")[:, :, :8, :8] * radius
-        features[start:start + 1000] = spectrum[:, :, kept].reshape(len(chunk), -1)
+        features[start : start + 1000] = spectrum[:, :, kept].reshape(len(chunk), -1)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     features = np.where(norms > 1e-3, features, 1) / np.where(norms > 1e-3, norms, np.sqrt(features.shape[1]))
     return np.tile(np.stack([rows[kept], columns[kept]]), 3), features  # plain areas are alike
@@ -128,8 +130,10 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     counted = table.assign(group=groups)[~folds["excluded"]].groupby("label")["group"].nunique()
     for label, count in counted.reindex(table["label"].unique(), fill_value=0).items():
         if count < num_folds:
-            raise ReproError(f"data: the class '{label}' has {count} independent photographs for {num_folds} folds: "
-                             "add photographs, set num_folds lower or remove the class")
+            raise ReproError(
+                f"data: the class '{label}' has {count} independent photographs for {num_folds} folds: "
+                "add photographs, set num_folds lower or remove the class"
+            )
     labels = table["label"].to_numpy()
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
@@ -142,8 +146,10 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])
             if missing and name != "validation":
-                raise ReproError(f"data: the {name} part of fold {fold} has none of the class '{min(missing)}', whose "
-                                 "photographs are few or near-duplicates: add some or set num_folds lower")
+                raise ReproError(
+                    f"data: the {name} part of fold {fold} has none of the class '{min(missing)}', whose "
+                    "photographs are few or near-duplicates: add some or set num_folds lower"
+                )
     return folds
 
 

@@ -19,28 +19,35 @@ import pandas as pd
 
 # What happens -> the tests that show it, as regular expressions of file::test.
 ROWS = {
-    "kill -9 during training, in validation, between epochs, while saving":
-        ["interruption::test_killed_training"],
+    "kill -9 during training, in validation, between epochs, while saving": ["interruption::test_killed_training"],
     "kill -9 while a checkpoint is written": ["interruption::test_killed_while_saving"],
     "a checkpoint damaged on disk: flipped bits": ["interruption::test_flipped_bit"],
     "a checkpoint damaged on disk: truncations": ["interruption::test_cut_checkpoint"],
     "disk full, read-only data folder, unwritable output": ["full_disk::"],
-    "signals, dead kernel, exit, time-out, exception: to a notebook":
-        ["execute::test_never_done", "execute::test_stopped", "execute::test_executor_killed"],
+    "signals, dead kernel, exit, time-out, exception: to a notebook": [
+        "execute::test_never_done",
+        "execute::test_stopped",
+        "execute::test_executor_killed",
+    ],
     "signals and kills: to the whole run": ["workflow::test_stopped", "workflow::test_killed$"],
     "a run killed at random moments": ["workflow::test_killed_at_a_random"],
     "two runs started at once, a stale lock": ["workflow::test_two_at_once", "execute::test_one_at_a_time"],
-    "downloads: cut at 10 offsets and 7 other failures in one test, dead server, interruption":
-        ["hostile_data::test_(failed|short|dead)"],
+    "downloads: cut at 10 offsets and 7 other failures in one test, dead server, interruption": [
+        "hostile_data::test_(failed|short|dead)"
+    ],
     "hostile zip": ["hostile_data::test_(hostile_zip|one_damaged|an_entry)"],
-    "hostile weights or checkpoint file":
-        ["interruption::test_(payload|file_that|newer)", "model::test_hostile_weights"],
+    "hostile weights or checkpoint file": [
+        "interruption::test_(payload|file_that|newer)",
+        "model::test_hostile_weights",
+    ],
     "hostile or odd names": ["execute::test_page", "data::test_odd_names", "execute::test_braces"],
-    "bad parameters":
-        ["config::test_(refused|hostile|unknown|every)", "execute::test_(wrong|refused)",
-         "train::test_impossible", "workflow::test_refused"],
-    "bad pictures":
-        ["data::test_(unsound|unusual|pixel|broken|own_photograph|forbidden)"],
+    "bad parameters": [
+        "config::test_(refused|hostile|unknown|every)",
+        "execute::test_(wrong|refused)",
+        "train::test_impossible",
+        "workflow::test_refused",
+    ],
+    "bad pictures": ["data::test_(unsound|unusual|pixel|broken|own_photograph|forbidden)"],
     "bad folders": ["data::test_(folder_that|a_changed|equal_pixels|damaged_prepared)"],
     "resume elsewhere or with another configuration": ["interruption::test_other"],
 }
@@ -49,9 +56,22 @@ ROWS = {
 def run(report: Path) -> None:
     """Runs the rows' tests with the long series; a failure of theirs is counted, not raised."""
     files = sorted({f"tests/test_{test.split('::')[0]}.py" for tests in ROWS.values() for test in tests})
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "not trashnet", "-o", "junit_family=xunit1",
-                    f"--junitxml={report}", *files],
-                   cwd=Path(__file__).parent.parent, env=os.environ | {"PAPER_REPRO_ENDURANCE": "1"})
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not trashnet",
+            "-o",
+            "junit_family=xunit1",
+            f"--junitxml={report}",
+            *files,
+        ],
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"PAPER_REPRO_ENDURANCE": "1"},
+    )
 
 
 def table(report: Path) -> pd.DataFrame:
@@ -63,19 +83,38 @@ def table(report: Path) -> pd.DataFrame:
     cases = list(ElementTree.parse(report).iter("testcase"))
     lines = []
     for what, patterns in ROWS.items():
-        found = [case for case in cases if any(
-            re.search(pattern, f"{case.get('classname').split('test_', 1)[-1]}::{case.get('name').split('[')[0]}")
-            for pattern in patterns)]
+        found = [
+            case
+            for case in cases
+            if any(
+                re.search(pattern, f"{case.get('classname').split('test_', 1)[-1]}::{case.get('name').split('[')[0]}")
+                for pattern in patterns
+            )
+        ]
         if not found:
             raise LookupError(f"no test for {what!r}")
         failed = sum(case.find("failure") is not None or case.find("error") is not None for case in found)
         skipped = sum(case.find("skipped") is not None for case in found)
-        notes = pd.Series([f"{note.get('name')}: {note.get('value')}" for case in found
-                           for note in case.iter("property") if note.get("name") != "moment"], dtype=str)
-        lines.append({
-            "what happens": what, "tests": len(found), "passed": len(found) - failed - skipped, "failed": failed,
-            "skipped": skipped, "seconds": round(sum(float(case.get("time")) for case in found)),
-            "noted": "; ".join(f"{name} ({count})" for name, count in notes.value_counts().sort_index().items())})
+        notes = pd.Series(
+            [
+                f"{note.get('name')}: {note.get('value')}"
+                for case in found
+                for note in case.iter("property")
+                if note.get("name") != "moment"
+            ],
+            dtype=str,
+        )
+        lines.append(
+            {
+                "what happens": what,
+                "tests": len(found),
+                "passed": len(found) - failed - skipped,
+                "failed": failed,
+                "skipped": skipped,
+                "seconds": round(sum(float(case.get("time")) for case in found)),
+                "noted": "; ".join(f"{name} ({count})" for name, count in notes.value_counts().sort_index().items()),
+            }
+        )
     return pd.DataFrame(lines)
 
 

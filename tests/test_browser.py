@@ -1,6 +1,6 @@
 """What a person does, in Chromium: JupyterLab runs every notebook, the explorer answers, the site's pages open.
 
-    apt-get install chromium; make browser
+apt-get install chromium; make browser
 """
 
 import os
@@ -24,17 +24,28 @@ SITE = ROOT / "build" / "site"
 LESSONS = sorted(ROOT.glob("notebooks/0*.ipynb"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")
-pytestmark = [pytest.mark.browser,
-              pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
 def browser():
     """Headless Chromium that calls nobody of its own accord."""
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=[
-            "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--disable-quic"])
+        chromium = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
+            ],
+        )
         yield chromium
         chromium.close()
 
@@ -45,12 +56,18 @@ def page(browser):
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     page.problems = []
-    page.on("console", lambda message: message.type == "error" and page.problems.append(
-        f"{message.text} {message.location['url']}"))
+    page.on(
+        "console",
+        lambda message: message.type == "error" and page.problems.append(f"{message.text} {message.location['url']}"),
+    )
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     # A load that ends because the next page is opened is no failure.
-    page.on("requestfailed", lambda request: request.failure != "net::ERR_ABORTED" and page.problems.append(
-        f"{request.failure} {request.url}"))
+    page.on(
+        "requestfailed",
+        lambda request: (
+            request.failure != "net::ERR_ABORTED" and page.problems.append(f"{request.failure} {request.url}")
+        ),
+    )
     yield page
     if page.evaluate("typeof jupyterapp") == "object":  # the next notebook needs this one's memory
         page.evaluate("jupyterapp.serviceManager.sessions.shutdownAll()")
@@ -73,11 +90,23 @@ def lab(tmp_path_factory):
     environment = os.environ | {key: str(home / name) for key, name in settings.items()}
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
-             f"--ServerApp.root_dir={copy}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-             f"--IdentityProvider.token={token}",
-             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT)
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--allow-root",
+                "--expose-app-in-browser",
+                f"--ServerApp.root_dir={copy}",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={token}",
+                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            ],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         try:
             for _ in range(240):
                 try:
@@ -105,8 +134,10 @@ def run_all(page, address, timeout):
     # The indicator says idle before there is a kernel, too, and a run without a kernel is dropped without a word.
     page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.info", timeout=120_000)
     page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    page.evaluate("jupyterapp.shell.currentWidget.content.widgets.forEach("
-                  "cell => { if (cell.model.type == 'code') cell.model.executionCount = null })")
+    page.evaluate(
+        "jupyterapp.shell.currentWidget.content.widgets.forEach("
+        "cell => { if (cell.model.type == 'code') cell.model.executionCount = null })"
+    )
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     deadline = time.monotonic() + timeout
@@ -143,11 +174,13 @@ def test_explorer_answers(lab, page):
         playwright.expect(picture).not_to_have_attribute("src", before, timeout=60_000)
         return picture.get_attribute("src")
 
-    shown = [picture.get_attribute("src"),
-             change(lambda: photograph.select_option(index=1)),
-             change(lambda: target_class.select_option("trash")),
-             change(lambda: stages.get_by_role("button", name="layer3").click()),
-             change(lambda: networks.get_by_role("button", name="none").click())]
+    shown = [
+        picture.get_attribute("src"),
+        change(lambda: photograph.select_option(index=1)),
+        change(lambda: target_class.select_option("trash")),
+        change(lambda: stages.get_by_role("button", name="layer3").click()),
+        change(lambda: networks.get_by_role("button", name="none").click()),
+    ]
     assert len(set(shown)) == len(shown)
     assert "error" not in [output["output_type"] for cell in page.evaluate(CELLS) for output in cell["outputs"]]
 

@@ -24,7 +24,7 @@ def tables(text):
 
 def table(text, *header):
     """The one table whose header begins so, as a frame of text."""
-    found = [rows for rows in tables(text) if tuple(rows[0][:len(header)]) == header]
+    found = [rows for rows in tables(text) if tuple(rows[0][: len(header)]) == header]
     assert len(found) == 1, header
     return pd.DataFrame(found[0][1:], columns=found[0][0])
 
@@ -62,12 +62,14 @@ def test_composition(photographs):
     """Photographs, excluded, used and with a twin, per class and in all."""
     used = photographs[~photographs["excluded"]]
     twin = used.groupby("group")["image"].transform("size") > 1
-    counts = pd.DataFrame({
-        "photographs": photographs["class"].value_counts(),
-        "excluded": photographs.groupby("class")["excluded"].sum(),
-        "used": used["class"].value_counts(),
-        "with a twin": twin.groupby(used["class"]).sum(),
-    })
+    counts = pd.DataFrame(
+        {
+            "photographs": photographs["class"].value_counts(),
+            "excluded": photographs.groupby("class")["excluded"].sum(),
+            "used": used["class"].value_counts(),
+            "with a twin": twin.groupby(used["class"]).sum(),
+        }
+    )
     counts.loc["all"] = counts.sum()
     card = numbers(table(read("data_card.md"), "class", "photographs").set_index("class"))
     pd.testing.assert_frame_equal(card, counts, check_dtype=False, check_names=False)
@@ -101,11 +103,14 @@ def test_folds(photographs):
     assert f"{parts['training'].min():,} to {parts['training'].max():,} photographs" in read("model_card.md")
 
 
-@pytest.mark.parametrize("section, first, count", [
-    ("NeurIPS paper checklist", "question", 16),
-    ("Papers with Code: ML code completeness", "item", 5),
-    ("Machine learning reproducibility checklist", "item", 21),
-])
+@pytest.mark.parametrize(
+    "section, first, count",
+    [
+        ("NeurIPS paper checklist", "question", 16),
+        ("Papers with Code: ML code completeness", "item", 5),
+        ("Machine learning reproducibility checklist", "item", 21),
+    ],
+)
 def test_every_line_is_answered(section, first, count):
     """Each item once, with an answer and a link into the project; a no says why."""
     text = read("checklists.md").split(f"\n## {section}\n")[1].split("\n## ")[0]

@@ -17,8 +17,16 @@ def predictions(arm, right, folds, classes=("can", "jar")):
     right = np.asarray(right, bool)
     truth = np.where(np.arange(len(right)) % 2 == 0, *classes)
     first = np.where((truth == classes[0]) == right, 0.9, 0.1)
-    return pd.DataFrame({"image": [f"{i}.jpg" for i in range(len(right))], "fold": folds, "truth": truth,
-                         "p_can": first, "p_jar": 1 - first, "arm": arm})
+    return pd.DataFrame(
+        {
+            "image": [f"{i}.jpg" for i in range(len(right))],
+            "fold": folds,
+            "truth": truth,
+            "p_can": first,
+            "p_jar": 1 - first,
+            "arm": arm,
+        }
+    )
 
 
 def write_facts(folder, fold, test, train):
@@ -47,6 +55,7 @@ def test_correction_widens_as_published():
 
 def test_another_arms_runs_do_not_move_the_test(tmp_path):
     """The published p of a contrast must not depend on which other arms were run, and on how many folds."""
+
     def runs(arm, counts):
         for fold, (test, train) in enumerate(counts):
             write_facts(tmp_path / arm / f"fold{fold}", fold, test, train)
@@ -95,16 +104,32 @@ def test_holm_is_over_the_listed_contrasts():
     assert found.loc[smallest, "p_holm"] == pytest.approx(min(1, 3 * found.loc[smallest, "p"]))
 
 
-@pytest.mark.parametrize("row, better, no_worse", [
-    ({"difference": 0.03, "low": 0.01, "high": 0.05, "lower": 0.012, "p_holm": 0.01}, "supported", "supported"),
-    ({"difference": -0.03, "low": -0.05, "high": -0.01, "lower": -0.048, "p_holm": 0.01}, "not supported",
-     "not decidable here"),
-    ({"difference": -0.06, "low": -0.08, "high": -0.04, "lower": -0.07, "p_holm": 0.01}, "not supported",
-     "not supported"),
-    ({"difference": 0.00, "low": -0.01, "high": 0.01, "lower": -0.008, "p_holm": 0.9}, "not supported", "supported"),
-    ({"difference": 0.02, "low": -0.02, "high": 0.06, "lower": -0.01, "p_holm": 0.3}, "not decidable here",
-     "supported"),
-])
+@pytest.mark.parametrize(
+    "row, better, no_worse",
+    [
+        ({"difference": 0.03, "low": 0.01, "high": 0.05, "lower": 0.012, "p_holm": 0.01}, "supported", "supported"),
+        (
+            {"difference": -0.03, "low": -0.05, "high": -0.01, "lower": -0.048, "p_holm": 0.01},
+            "not supported",
+            "not decidable here",
+        ),
+        (
+            {"difference": -0.06, "low": -0.08, "high": -0.04, "lower": -0.07, "p_holm": 0.01},
+            "not supported",
+            "not supported",
+        ),
+        (
+            {"difference": 0.00, "low": -0.01, "high": 0.01, "lower": -0.008, "p_holm": 0.9},
+            "not supported",
+            "supported",
+        ),
+        (
+            {"difference": 0.02, "low": -0.02, "high": 0.06, "lower": -0.01, "p_holm": 0.3},
+            "not decidable here",
+            "supported",
+        ),
+    ],
+)
 def test_verdicts(row, better, no_worse):
     """A wide interval decides nothing; one that excludes an advantage worth having speaks against the claim."""
     row = pd.Series(row | {"folds": 5})
@@ -129,15 +154,19 @@ def test_arm_table_and_reading(tmp_path):
         claims.read_runs(tmp_path / "none")
 
 
-@pytest.mark.parametrize("shares, folds, found", [
-    ((0.5, 0.5, 0.5, 0.5), 5, "supported"),
-    ((0.5, 0.5, 0.5, 0.9), 5, "not supported"),
-    ((0.5, 0.5, 0.5, 0.7), 5, "not decidable here"),
-    ((0.5, 0.5, 0.5), 5, "not decidable here"),
-    ((0.5, 0.5, 0.5, 0.5), 1, "not decidable here"),
-])
+@pytest.mark.parametrize(
+    "shares, folds, found",
+    [
+        ((0.5, 0.5, 0.5, 0.5), 5, "supported"),
+        ((0.5, 0.5, 0.5, 0.9), 5, "not supported"),
+        ((0.5, 0.5, 0.5, 0.7), 5, "not decidable here"),
+        ((0.5, 0.5, 0.5), 5, "not decidable here"),
+        ((0.5, 0.5, 0.5, 0.5), 1, "not decidable here"),
+    ],
+)
 def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
     """One CNN that `stage` does not beat, one that was not run, or too few folds: the claim is not supported."""
+
     def arm(name, share):
         which = np.repeat(range(folds), 40)
         spread = [0, 0, 0, 0, 0] if name == "stage" else [-2, 1, 0, 2, -1]  # photographs of 40
@@ -153,6 +182,7 @@ def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
 
 def test_a_pretrained_network_hurt_and_cured(tmp_path):
     """Hurt is read against the contrast's sign; an arm that was not run decides nothing."""
+
     def run(arm, share):
         for fold, more in enumerate([-2, 1, 0, 2, -1]):
             folder = tmp_path / "transfer" / arm / f"fold{fold}"
@@ -172,18 +202,31 @@ def test_a_pretrained_network_hurt_and_cured(tmp_path):
     assert claims.transfer_answers(tmp_path)["verdict"][2] == "not supported"
 
 
-@pytest.mark.parametrize("beside_block, beside_none, found", [
-    ((1.1, 1.05, 1.2), (0.8, 0.7, 0.9), ["supported", "not supported"]),
-    ((1.0, 0.95, 1.1), (1.1, 1.05, 1.2), ["not decidable here", "not supported"]),
-    ((0.9, 0.8, 0.95), (0.9, 0.8, 1.1), ["not supported", "not supported"]),
-])
+@pytest.mark.parametrize(
+    "beside_block, beside_none, found",
+    [
+        ((1.1, 1.05, 1.2), (0.8, 0.7, 0.9), ["supported", "not supported"]),
+        ((1.0, 0.95, 1.1), (1.1, 1.05, 1.2), ["not decidable here", "not supported"]),
+        ((0.9, 0.8, 0.95), (0.9, 0.8, 1.1), ["not supported", "not supported"]),
+    ],
+)
 def test_cost_is_judged_beside_block_and_beside_none(tmp_path, beside_block, beside_none, found):
     """Lighter and faster than `block` is no support for lighter and faster than no module at all, which weighs less
     than `stage` whatever the clock says; an interval that holds 1 decides nothing."""
     ratios = {"none": (90, beside_none), "stage": (100, (1, 1, 1)), "block": (120, beside_block)}
-    rows = [{"arm": arm, "what": what, "image_size": 64, "parameters": size, "stage_ratio": ratio,
-             "stage_ratio_low": low, "stage_ratio_high": high}
-            for arm, (size, (ratio, low, high)) in ratios.items() for what in ("training", "inference")]
+    rows = [
+        {
+            "arm": arm,
+            "what": what,
+            "image_size": 64,
+            "parameters": size,
+            "stage_ratio": ratio,
+            "stage_ratio_low": low,
+            "stage_ratio_high": high,
+        }
+        for arm, (size, (ratio, low, high)) in ratios.items()
+        for what in ("training", "inference")
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "cost.csv", index=False)
     lines = list(claims._cost_lines(tmp_path / "cost.csv"))
     assert [line[3] for line in lines] == found

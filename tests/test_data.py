@@ -140,6 +140,7 @@ def test_killed_preparation_leaves_nothing_that_counts(tree, monkeypatch):
 
 def test_full_disk_is_named_and_leaves_nothing(tree, monkeypatch):
     """The message says how to go on; with space again, the next call succeeds."""
+
     def full(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -173,7 +174,7 @@ def test_equal_pixels_under_two_labels_are_excluded(tree):
 def test_odd_names_survive(tree, tmp_path):
     """Class and file names of any Unicode, as long as the file system allows."""
     labels = ["a b [c]", "Größe 垃圾", "<script>alert(1)<", "line\nbreak", "NA", "1e5"]
-    names = ["x" * 251 + ".png", "ü,\"quoted\";.png", "onerror=alert(1).png", "tab\tand\rreturn.png", "nan", "a&b.png"]
+    names = ["x" * 251 + ".png", 'ü,"quoted";.png', "onerror=alert(1).png", "tab\tand\rreturn.png", "nan", "a&b.png"]
     for number, (label, name) in enumerate(zip(labels, names, strict=True)):
         (tree / label).mkdir()
         (tree / label / name).write_bytes(encoded(noise(10 + number)))
@@ -367,9 +368,23 @@ def make_bad_utf8(tree):
 
 
 @pytest.mark.filterwarnings("ignore:data. 1 of the 7 files")
-@pytest.mark.parametrize("make", [
-    make_missing, make_empty, make_class_given, make_too_deep, make_one_deeper, make_equal_but_for_case,
-    make_equal_accents, make_link_loop, make_empty_class, make_unreadable_class, make_one_class, make_bad_utf8])
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_missing,
+        make_empty,
+        make_class_given,
+        make_too_deep,
+        make_one_deeper,
+        make_equal_but_for_case,
+        make_equal_accents,
+        make_link_loop,
+        make_empty_class,
+        make_unreadable_class,
+        make_one_class,
+        make_bad_utf8,
+    ],
+)
 def test_folder_that_cannot_work_is_refused(tree, make):
     """Before any training, with what is wrong and what to do."""
     path, message = make(tree)
@@ -397,9 +412,14 @@ def test_unwritable_cache_is_named(tree, tmp_path, monkeypatch):
 
 
 def annotation(*boxes, width=40, height=30) -> str:
-    objects = "".join("<object><name>glass</name><bndbox>" + "".join(
-        f"<{name}>{value}</{name}>" for name, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-        + "</bndbox></object>" for box in boxes)
+    objects = "".join(
+        "<object><name>glass</name><bndbox>"
+        + "".join(
+            f"<{name}>{value}</{name}>" for name, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+        )
+        + "</bndbox></object>"
+        for box in boxes
+    )
     return f"<annotation><size><width>{width}</width><height>{height}</height></size>{objects}</annotation>"
 
 
@@ -457,14 +477,26 @@ class TestTrashNet:
         assert trashnet.name == "trashnet"
         counts = trashnet.table["label"].value_counts()
         assert counts.to_dict() == {
-            "cardboard": 403, "glass": 501, "metal": 410, "paper": 594, "plastic": 482, "trash": 137}
+            "cardboard": 403,
+            "glass": 501,
+            "metal": 410,
+            "paper": 594,
+            "plastic": 482,
+            "trash": 137,
+        }
         assert set(zip(trashnet.table["width"], trashnet.table["height"], strict=True)) == {(512, 384)}
 
     def test_conflicting_photographs_are_excluded(self, trashnet):
         """The three that stand under two labels have equal pixels here as well."""
         table = trashnet.table.set_index("image")
-        names = {"glass/glass115", "metal/metal91", "glass/glass176", "plastic/plastic152",
-                 "glass/glass389", "plastic/plastic332"}
+        names = {
+            "glass/glass115",
+            "metal/metal91",
+            "glass/glass176",
+            "plastic/plastic152",
+            "glass/glass389",
+            "plastic/plastic332",
+        }
         assert set(table.index[table["excluded"]]) == {f"{name}.jpg" for name in names}
         for first, second in (("glass115", "metal91"), ("glass176", "plastic152"), ("glass389", "plastic332")):
             rows = [np.flatnonzero(table.index.str.endswith(f"/{name}.jpg"))[0] for name in (first, second)]

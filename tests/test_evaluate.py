@@ -33,10 +33,15 @@ def test_predictions_frame_survives_csv(tmp_path):
     assert evaluate.metrics(back, CLASSES) == evaluate.metrics(frame, CLASSES)
 
 
-@pytest.mark.parametrize("row, message", [
-    ([np.nan, 0.5, 0.5], "a/1.jpg"), ([np.inf, 0, 0], "a/1.jpg"), ([0.5, 0.4, 0.0], "no distribution"),
-    ([1.5, -0.5, 0.0], "no distribution"),
-])
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ([np.nan, 0.5, 0.5], "a/1.jpg"),
+        ([np.inf, 0, 0], "a/1.jpg"),
+        ([0.5, 0.4, 0.0], "no distribution"),
+        ([1.5, -0.5, 0.0], "no distribution"),
+    ],
+)
 def test_bad_probabilities_are_named(row, message):
     """A diverged model is an error that names the image, not an accuracy."""
     with pytest.raises(ReproError, match=message):
@@ -46,8 +51,13 @@ def test_bad_probabilities_are_named(row, message):
 def test_other_bad_tables_are_errors():
     """Repeated images, a truth or columns of other classes, wrong shapes and empty tables are refused."""
     frame = make_predictions(4)
-    for bad in (pd.concat([frame, frame]), frame.assign(truth="glass"), frame.rename(columns={"p_1": "p_2"}),
-                frame.assign(p_more=0.0), frame.iloc[:0]):
+    for bad in (
+        pd.concat([frame, frame]),
+        frame.assign(truth="glass"),
+        frame.rename(columns={"p_1": "p_2"}),
+        frame.assign(p_more=0.0),
+        frame.iloc[:0],
+    ):
         with pytest.raises(ReproError):
             evaluate.metrics(bad, CLASSES)
     for truth in ([0, 3], [0, -1], [0]):

@@ -20,11 +20,15 @@ from paper_repro.page import to_html
 from paper_repro.parameters import check, declared, parse_json
 
 PARAMETERS = 'folder = ""\nepochs = 2\nrate = 0.1\ndata = None'
-START = ("import os, time\nfrom pathlib import Path\nfolder = Path(folder)\n"
-         "(folder / 'kernel').write_text(str(os.getpid()))\nprint('started', flush=True)")
+START = (
+    "import os, time\nfrom pathlib import Path\nfolder = Path(folder)\n"
+    "(folder / 'kernel').write_text(str(os.getpid()))\nprint('started', flush=True)"
+)
 # What paper_repro.runs.complete does under the executor, without its import of torch.
-COMPLETE = ("import json\nrecord = json.dumps({'folder': str(folder)})\n"
-            "_ = Path(os.environ['PAPER_REPRO_RECORD']).write_text(record)")
+COMPLETE = (
+    "import json\nrecord = json.dumps({'folder': str(folder)})\n"
+    "_ = Path(os.environ['PAPER_REPRO_RECORD']).write_text(record)"
+)
 
 
 @pytest.fixture
@@ -38,8 +42,17 @@ def start(tmp_path, write_notebook):
     def launch(*cells, options=(), parameters=None):
         notebook = write_notebook(tmp_path / "lesson.ipynb", PARAMETERS, START, *cells)
         given = json.dumps({"folder": str(tmp_path / "out")} | (parameters or {}))
-        command = [sys.executable, "-m", "paper_repro.execute", str(notebook), "--parameters", given,
-                   "--output", str(tmp_path / "out" / "lesson.ipynb"), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "paper_repro.execute",
+            str(notebook),
+            "--parameters",
+            given,
+            "--output",
+            str(tmp_path / "out" / "lesson.ipynb"),
+            *options,
+        ]
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return processes[-1]
 
@@ -76,8 +89,12 @@ def assert_unfinished(folder, error):
 
 def test_done(start, tmp_path):
     """A notebook that reaches its end replaces the earlier one; its page and, last, the run's done lie beside."""
-    process = start("_ = (folder / 'metrics.json').write_text('{}')", COMPLETE, parameters={"epochs": 3},
-                    options=["--html", tmp_path / "page.html", "--done", tmp_path / "mark"])
+    process = start(
+        "_ = (folder / 'metrics.json').write_text('{}')",
+        COMPLETE,
+        parameters={"epochs": 3},
+        options=["--html", tmp_path / "page.html", "--done", tmp_path / "mark"],
+    )
     output, error = process.communicate()
     assert process.returncode == 0, error
     assert "\nstarted\n" in output
@@ -159,20 +176,34 @@ def test_braces_in_the_path(tmp_path, write_notebook):
     notebook = write_notebook(tmp_path / "lesson {x}.ipynb", PARAMETERS, START, COMPLETE)
     folder = tmp_path / "a {folder} [b] ü"
     folder.mkdir()
-    subprocess.run([sys.executable, "-m", "paper_repro.execute", notebook, "--output", folder / "lesson.ipynb",
-                    "--parameters", json.dumps({"folder": str(folder)})], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "paper_repro.execute",
+            notebook,
+            "--output",
+            folder / "lesson.ipynb",
+            "--parameters",
+            json.dumps({"folder": str(folder)}),
+        ],
+        check=True,
+    )
     assert (folder / "lesson.ipynb").exists()
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"epoch": 2}, "no parameter 'epoch' (did you mean 'epochs'?); the parameters are: folder, epochs, rate, data"),
-    ({"epochs": "2"}, "parameter 'epochs' is '2' (str), but must be int"),
-    ({"epochs": True}, "must be int"),
-    ({"epochs": 2.0}, "must be int"),
-    ({"rate": "1e-4"}, "must be float"),
-    ({"folder": None}, "must be str"),
-    ({"__import__('os').system('x')": 1}, "no parameter"),
-])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epoch": 2}, "no parameter 'epoch' (did you mean 'epochs'?); the parameters are: folder, epochs, rate, data"),
+        ({"epochs": "2"}, "parameter 'epochs' is '2' (str), but must be int"),
+        ({"epochs": True}, "must be int"),
+        ({"epochs": 2.0}, "must be int"),
+        ({"rate": "1e-4"}, "must be float"),
+        ({"folder": None}, "must be str"),
+        ({"__import__('os').system('x')": 1}, "no parameter"),
+    ],
+)
 def test_wrong_parameter(given, message, write_notebook, tmp_path):
     """A parameter the notebook does not know, or of another type, is an error before a kernel starts."""
     notebook = nbformat.read(write_notebook(tmp_path / "lesson.ipynb", PARAMETERS), as_version=4)
@@ -205,20 +236,58 @@ def test_refused_before_the_kernel(start, tmp_path):
 
 
 HOSTILE = [
-    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '<a href="javascript:alert(1)">x</a>',
-    '<a href="jav&#x09;ascript:alert(1)">x</a>', '<a href="data:text/html;base64;PHNjcmlwdD4=">x</a>',
-    "<svg onload=alert(1)><script>1</script></svg>", '<iframe src="javascript:1"></iframe>', '"><script>1</script>',
-    "<math><mtext></table><mglyph><style><img src onerror=alert(1)>", "</pre></div><script>1</script>",
-    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">', '<base href="//evil">', "<style>*{}</style>",
-    '<meta http-equiv=refresh content="0;url=x">', "<form><input autofocus onfocus=alert(1)></form>",
-    "[x](javascript:alert(1))", "```mermaid\n<img src=x onerror=alert(1)>\n```", "\x1b[31m<script>1</script>\x1b[0m",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '<a href="javascript:alert(1)">x</a>',
+    '<a href="jav&#x09;ascript:alert(1)">x</a>',
+    '<a href="data:text/html;base64;PHNjcmlwdD4=">x</a>',
+    "<svg onload=alert(1)><script>1</script></svg>",
+    '<iframe src="javascript:1"></iframe>',
+    '"><script>1</script>',
+    "<math><mtext></table><mglyph><style><img src onerror=alert(1)>",
+    "</pre></div><script>1</script>",
+    '<noscript><p title="</noscript><img src=x onerror=alert(1)>">',
+    '<base href="//evil">',
+    "<style>*{}</style>",
+    '<meta http-equiv=refresh content="0;url=x">',
+    "<form><input autofocus onfocus=alert(1)></form>",
+    "[x](javascript:alert(1))",
+    "```mermaid\n<img src=x onerror=alert(1)>\n```",
+    "\x1b[31m<script>1</script>\x1b[0m",
 ]
-KINDS = ["text/html", "text/markdown", "text/latex", "text/plain", "image/svg+xml", "image/png", "image/jpeg",
-         "application/javascript", "text/vnd.mermaid", "application/vnd.jupyter.widget-view+json"]
+KINDS = [
+    "text/html",
+    "text/markdown",
+    "text/latex",
+    "text/plain",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "application/javascript",
+    "text/vnd.mermaid",
+    "application/vnd.jupyter.widget-view+json",
+]
 
 
-ACTIVE = {"script", "style", "link", "meta", "base", "iframe", "object", "embed", "form", "input", "button", "svg",
-          "math", "template", "video", "audio", "noscript"}
+ACTIVE = {
+    "script",
+    "style",
+    "link",
+    "meta",
+    "base",
+    "iframe",
+    "object",
+    "embed",
+    "form",
+    "input",
+    "button",
+    "svg",
+    "math",
+    "template",
+    "video",
+    "audio",
+    "noscript",
+}
 
 
 def active_nodes(page):
@@ -239,11 +308,18 @@ def test_page_cannot_act(text):
     """A page holds no active node that the page of an empty notebook does not hold, whatever outputs and cells say."""
     v4 = nbformat.v4
     outputs = [v4.new_output("stream", name=name, text=text) for name in ("stdout", "stderr")]
-    outputs += [v4.new_output("display_data", {kind: text if "json" not in kind else {"model_id": text}},
-                              metadata={kind: {"width": "1 onerror=alert(1)"}}) for kind in KINDS]
+    outputs += [
+        v4.new_output(
+            "display_data",
+            {kind: text if "json" not in kind else {"model_id": text}},
+            metadata={kind: {"width": "1 onerror=alert(1)"}},
+        )
+        for kind in KINDS
+    ]
     outputs += [v4.new_output("error", ename=text, evalue=text, traceback=[text])]
-    notebook = v4.new_notebook(metadata={"title": text, "widgets": {
-        "application/vnd.jupyter.widget-state+json": {"state": text}}})
+    notebook = v4.new_notebook(
+        metadata={"title": text, "widgets": {"application/vnd.jupyter.widget-state+json": {"state": text}}}
+    )
     notebook.cells = [v4.new_code_cell(text, outputs=outputs, metadata={"tags": [text]}), v4.new_markdown_cell(text)]
     assert not active_nodes(to_html(notebook, text)) - active_nodes(to_html(v4.new_notebook(), "title"))
 
@@ -252,9 +328,12 @@ def test_page_shows_lessons():
     """Headings, pictures, links and tables survive the cleaning; a table's style does not turn up as text."""
     v4 = nbformat.v4
     table = pd.DataFrame({"<b>class</b>": ["metal"]})._repr_html_()
-    notebook = v4.new_notebook(cells=[
-        v4.new_markdown_cell("# Lesson\n\n![a map](data:image/png;base64,AAAA) [next](02.ipynb) $a<b$"),
-        v4.new_code_cell("table", outputs=[v4.new_output("execute_result", {"text/html": table})])])
+    notebook = v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell("# Lesson\n\n![a map](data:image/png;base64,AAAA) [next](02.ipynb) $a<b$"),
+            v4.new_code_cell("table", outputs=[v4.new_output("execute_result", {"text/html": table})]),
+        ]
+    )
     body = BeautifulSoup(to_html(notebook, "lesson"), "html.parser").main
     assert body.h1.text.startswith("Lesson")
     assert body.img["src"] == "data:image/png;base64,AAAA" and body.img["alt"] == "a map"

@@ -21,10 +21,17 @@ SIZE = 32
 def scene():
     """An untrained network with a fine and a coarse layer; four pictures as input and as pixels."""
     torch.manual_seed(0)
-    model = nn.Sequential(OrderedDict(
-        stem=nn.Conv2d(3, 8, 5, stride=4, padding=2), relu=nn.ReLU(), mix=nn.Conv2d(8, 8, 1),
-        norm=nn.BatchNorm2d(8), coarse=nn.AdaptiveAvgPool2d(2), flat=nn.Flatten(),
-        head=nn.Linear(32, 6))).eval()
+    model = nn.Sequential(
+        OrderedDict(
+            stem=nn.Conv2d(3, 8, 5, stride=4, padding=2),
+            relu=nn.ReLU(),
+            mix=nn.Conv2d(8, 8, 1),
+            norm=nn.BatchNorm2d(8),
+            coarse=nn.AdaptiveAvgPool2d(2),
+            flat=nn.Flatten(),
+            head=nn.Linear(32, 6),
+        )
+    ).eval()
     images, masks, truth = synthetic.make(4, SIZE, seed=0)
     inputs = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.45) / 0.225
     return model, inputs, images, masks, truth
@@ -55,8 +62,10 @@ def test_energy_of_known_maps():
     """Uniform and empty maps score 0, a map on the region nearly 1 - area, a map off it nearly -area."""
     region = np.zeros((1, SIZE, SIZE), bool)
     region[:, :, : SIZE // 2] = True
-    gains = [explain.energy(cam, region)["gain"][0] for cam in
-             (torch.ones(1, 8, 8), torch.zeros(1, 8, 8), half_map(), half_map(left=False))]
+    gains = [
+        explain.energy(cam, region)["gain"][0]
+        for cam in (torch.ones(1, 8, 8), torch.zeros(1, 8, 8), half_map(), half_map(left=False))
+    ]
     assert gains[:2] == pytest.approx([0, 0], abs=1e-6)
     assert gains[2] == pytest.approx(0.5, abs=0.05) and gains[3] == pytest.approx(-0.5, abs=0.05)
 
@@ -90,9 +99,10 @@ def test_trivial_maps_know_their_grid(scene):
     images = scene[2]
     maps = explain.trivial_maps(images, (4, 6), seed=3)
     assert {name: tuple(m.shape) for name, m in maps.items()} == dict.fromkeys(
-        ["uniform", "centre", "edges", "random"], (4, 4, 6))
+        ["uniform", "centre", "edges", "random"], (4, 4, 6)
+    )
     step = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    step[:, :, SIZE // 2:] = 255
+    step[:, :, SIZE // 2 :] = 255
     edges = explain.trivial_maps(step, (4, 8), seed=3)["edges"][0]
     assert (edges[:, 3:5] > 0).all() and (edges[:, [0, 1, 2, 5, 6, 7]] == 0).all()
     assert torch.equal(maps["random"], explain.trivial_maps(images[::-1], (4, 6), seed=3)["random"])
@@ -102,9 +112,10 @@ def test_trivial_maps_know_their_grid(scene):
 def test_perturbation_tells_right_from_wrong():
     """For a predictor that looks left, the left map wins at insertion and deletion, and areas are exact."""
     inputs, target = torch.ones(1, 3, SIZE, SIZE), torch.tensor([0])
-    inputs[..., SIZE // 2:] = 0
-    right, wrong = (explain.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0]
-                    for left in (True, False))
+    inputs[..., SIZE // 2 :] = 0
+    right, wrong = (
+        explain.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0] for left in (True, False)
+    )
     for baseline in ("blur", "mean"):
         assert right[f"insertion_{baseline}"] > wrong[f"insertion_{baseline}"]
         assert right[f"deletion_{baseline}"] < wrong[f"deletion_{baseline}"]
@@ -161,8 +172,9 @@ def test_road_removes_the_stated_share_despite_ties():
     assert removed == pytest.approx([0.2, 0.5, 0.8] * 2, abs=0.01)
 
     inputs[..., : SIZE // 2] += 1  # bright on the left; imputed from the dark right once it is removed
-    right, wrong = (explain.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0]
-                    for left in (True, False))
+    right, wrong = (
+        explain.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0] for left in (True, False)
+    )
     assert right["road_most"] < wrong["road_most"] and right["road_least"] > wrong["road_least"]
     again = explain.road(lambda x: window(x / 2), half_map(), inputs, target).iloc[0]
     assert again.equals(right)
@@ -176,8 +188,9 @@ def test_measure_gives_one_row_per_image_layer_and_map(scene):
     layers = {"mix": model.mix, "coarse": model.coarse}
 
     def table(batch_size):
-        return explain.measure(model, layers, inputs, images, truth, names, masks, boxes, faithful=2,
-                               steps=3, batch_size=batch_size)
+        return explain.measure(
+            model, layers, inputs, images, truth, names, masks, boxes, faithful=2, steps=3, batch_size=batch_size
+        )
 
     found = table(4)
     assert len(found) == 4 * 2 * 5 and not found.duplicated(["image", "layer", "map"]).any()
@@ -205,8 +218,11 @@ def test_cascade_randomises_from_the_top_and_leaves_the_model():
     state, seen = torch.get_rng_state(), []
     for name, copy in explain.cascade(model):
         seen.append(name)
-        changed = {key.split(".")[0] for key, value in copy.state_dict().items()
-                   if key.endswith("weight") and value.std() > 0 and not torch.equal(value, before[key])}
+        changed = {
+            key.split(".")[0]
+            for key, value in copy.state_dict().items()
+            if key.endswith("weight") and value.std() > 0 and not torch.equal(value, before[key])
+        }
         assert changed == {child for child in seen if child != "bn1"}
     assert seen == ["fc", "layer4", "layer3", "layer2", "layer1", "bn1", "conv1"]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -230,8 +246,12 @@ def test_gate_agreement_of_known_gates():
     """Blocks that agree on the picture, blocks that agree on a fixed pattern only, and blocks that share nothing."""
     generator = torch.Generator().manual_seed(0)
     fixed, own = torch.randn(1, 1, 4000, generator=generator), torch.randn(1, 6, 4000, generator=generator)
-    gates = {"picture": own.expand(3, -1, -1), "pattern": fixed + torch.randn(3, 6, 4000, generator=generator),
-             "nothing": torch.randn(3, 6, 4000, generator=generator), "one gate": own}
+    gates = {
+        "picture": own.expand(3, -1, -1),
+        "pattern": fixed + torch.randn(3, 6, 4000, generator=generator),
+        "nothing": torch.randn(3, 6, 4000, generator=generator),
+        "one gate": own,
+    }
     found = explain.gate_agreement(gates).groupby("stage")[["within", "between", "specific"]].mean()
     assert "one gate" not in found.index and len(found) == 3
     assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1], abs=0.03)

@@ -32,7 +32,8 @@ def test_recalibration_and_shortcut_in_one_pass(make):
     x, gate = torch.randn(3, 64, 8, 8).double().requires_grad_(), torch.rand(3, 64).double().requires_grad_()
     fused, fused_gradients = with_gradients(lambda x, gate: block(x, lambda u: gate), (x, gate), block)
     plain, plain_gradients = with_gradients(
-        lambda x, gate: torch.relu(block.residual(x) * gate[:, :, None, None] + x), (x, gate), block)
+        lambda x, gate: torch.relu(block.residual(x) * gate[:, :, None, None] + x), (x, gate), block
+    )
     torch.testing.assert_close(fused, plain, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(fused_gradients, plain_gradients, rtol=1e-10, atol=1e-10)
 
@@ -67,7 +68,8 @@ def test_channels_last(model_and_images):
     other = copy.deepcopy(model).to(memory_format=torch.channels_last)
     plain, plain_gradients = with_gradients(model, (images.requires_grad_(),), model)
     fast, fast_gradients = with_gradients(
-        other, (images.detach().to(memory_format=torch.channels_last).requires_grad_(),), other)
+        other, (images.detach().to(memory_format=torch.channels_last).requires_grad_(),), other
+    )
     for ours, theirs in zip((fast, *fast_gradients), (plain, *plain_gradients), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.detach().abs().max()))
 

@@ -64,9 +64,16 @@ def test_sample_grid_and_class_counts():
 
 def test_training_curves_mark_the_best_epoch():
     """One solid and one dashed line per arm and panel; the marker sits at the last best epoch."""
-    history = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3, 2, 1], "validation_loss": [3, 1, 2],
-                            "train_accuracy": [0.1, 0.2, 0.3], "validation_accuracy": [0.1, 0.3, 0.2],
-                            "best": [True, True, False]})
+    history = pd.DataFrame(
+        {
+            "epoch": [1, 2, 3],
+            "train_loss": [3, 2, 1],
+            "validation_loss": [3, 1, 2],
+            "train_accuracy": [0.1, 0.2, 0.3],
+            "validation_accuracy": [0.1, 0.3, 0.2],
+            "best": [True, True, False],
+        }
+    )
     figure = figures.training_curves({"none": history, "stage": history})
     lines = figure.axes[0].lines
     assert len(lines) == 4 and lines[1].get_markevery() == [1]
@@ -93,8 +100,13 @@ def test_reliability_diagram_has_a_panel_per_arm():
 
 
 def gallery_row(cam):
-    return {"image": np.full((16, 16, 3), 200, np.uint8), "caption": "truth glass", "right": False,
-            "panels": [("layer3", cam), ("layer4", None)], "boxes": np.array([[0.1, 0.1, 0.9, 0.9]])}
+    return {
+        "image": np.full((16, 16, 3), 200, np.uint8),
+        "caption": "truth glass",
+        "right": False,
+        "panels": [("layer3", cam), ("layer4", None)],
+        "boxes": np.array([[0.1, 0.1, 0.9, 0.9]]),
+    }
 
 
 def test_gallery_never_stretches_an_empty_map():
@@ -130,4 +142,5 @@ def test_save_writes_three_files_and_repeats_them(tmp_path, counts):
         one, two = ((tmp_path / folder / f"confusion_v1.5.{kind}").read_bytes() for folder in ("one", "two"))
         assert one == two and len(one) > 50
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
-        f"confusion_v1.5.{kind}" for kind in ("csv", "png", "svg")]
+        f"confusion_v1.5.{kind}" for kind in ("csv", "png", "svg")
+    ]

@@ -142,8 +142,11 @@ def test_notebook(disk, write_notebook, tmp_path):
     (disk.folder / "lesson.ipynb").write_text("finished earlier")
     notebook = write_notebook(tmp_path / "lesson.ipynb", "size = 1", "print('much' * 100_000)")
     disk.limit(free=50_000)
-    result = subprocess.run([sys.executable, "-m", "paper_repro.execute", notebook, "--output",
-                             disk.folder / "lesson.ipynb"], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "paper_repro.execute", notebook, "--output", disk.folder / "lesson.ipynb"],
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2 and result.stderr.splitlines()[-1].startswith("error: ")
     assert FULL in result.stderr and "free some space" in result.stderr
     assert (disk.folder / "lesson.ipynb").read_text() == "finished earlier"
@@ -153,8 +156,12 @@ def test_workflow(disk):
     """No room for a whole run's first file: refused before anything starts."""
     (disk.folder / "earlier").write_text("finished earlier")
     disk.limit(free=0)
-    result = subprocess.run([sys.executable, "-m", "paper_repro.reproduce", "--out", disk.folder, "--set", json.dumps(
-        {"arms": ["none"]})], cwd=project_root(), capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "paper_repro.reproduce", "--out", disk.folder, "--set", json.dumps({"arms": ["none"]})],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2 and result.stderr.startswith("error: cannot write ") and FULL in result.stderr
     assert set(contents(disk.folder).values()) == {b"finished earlier"}
 

@@ -97,7 +97,7 @@ def make_size_bomb(path):
         archive.writestr("glass/large.png", os.urandom(2**20))
     content = bytearray(path.read_bytes())
     at = content.rindex(b"PK\x01\x02")  # the directory's entry of the last file: 24 bytes on, its unpacked size
-    content[at + 24:at + 28] = struct.pack("<I", 2**30)
+    content[at + 24 : at + 28] = struct.pack("<I", 2**30)
     path.write_bytes(content)
     return "'glass/large.png': 1,073,741,824 bytes unpacked are over the limit"
 
@@ -113,7 +113,7 @@ def make_overlap(path):
         pass
     content = bytearray(path.read_bytes())
     at = content.rindex(b"PK\x01\x02")
-    content[at + 20:at + 24] = struct.pack("<I", len(content))  # packed size: all of the archive
+    content[at + 20 : at + 24] = struct.pack("<I", len(content))  # packed size: all of the archive
     path.write_bytes(content)
     return "its entries overlap"
 
@@ -181,10 +181,31 @@ def make_unreadable_pictures(path):
 
 
 @pytest.mark.filterwarnings("ignore:data. 2 of the 2 files")
-@pytest.mark.parametrize("make", [
-    make_upwards, make_upwards_with_backslashes, make_absolute, make_drive, make_link, make_pipe, make_ratio_bomb,
-    make_size_bomb, make_total_bomb, make_overlap, make_too_many, make_encrypted, make_truncated, make_other_type,
-    make_web_page, make_empty_file, make_equal_but_for_case, make_twice, make_no_pictures, make_unreadable_pictures])
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_upwards,
+        make_upwards_with_backslashes,
+        make_absolute,
+        make_drive,
+        make_link,
+        make_pipe,
+        make_ratio_bomb,
+        make_size_bomb,
+        make_total_bomb,
+        make_overlap,
+        make_too_many,
+        make_encrypted,
+        make_truncated,
+        make_other_type,
+        make_web_page,
+        make_empty_file,
+        make_equal_but_for_case,
+        make_twice,
+        make_no_pictures,
+        make_unreadable_pictures,
+    ],
+)
 def test_hostile_zip_is_refused(make, tmp_path, monkeypatch):
     """By entry and reason, before anything is decoded, and nothing is written outside the cache folder."""
     path = tmp_path / "stranger.zip"
@@ -218,7 +239,7 @@ def test_an_entry_that_lies_about_its_size_gives_no_more_than_checked(tmp_path):
         archive.writestr("metal/4.png", bytes(2**20))
     content = bytearray(path.read_bytes())
     at = content.rindex(b"PK\x01\x02")
-    content[at + 24:at + 28] = struct.pack("<I", 10)
+    content[at + 24 : at + 28] = struct.pack("<I", 10)
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="'metal/4.png': Bad CRC"):
         assert len(load_dataset(path, SIZE).images) == 4
@@ -263,6 +284,7 @@ def source(server, tmp_path, monkeypatch):
 
 def give(content, length=None, status=200, kind="application/zip"):
     """An answer with this body."""
+
     def answer(handler):
         handler.send_response(status)
         handler.send_header("Content-Type", kind)
@@ -270,6 +292,7 @@ def give(content, length=None, status=200, kind="application/zip"):
             handler.send_header("Content-Length", str(len(content) if length is None else length))
         handler.end_headers()
         handler.wfile.write(content)
+
     return answer
 
 
@@ -279,6 +302,7 @@ def redirect(target):
         handler.send_header("Location", target)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
+
     return answer
 
 
@@ -316,6 +340,7 @@ def test_failed_download_leaves_nothing_and_a_retry_succeeds(server, source, tmp
 
 def test_short_interruption_is_overcome(server, source):
     """The second attempt of the same call succeeds."""
+
     def answer(handler):
         give(server.content[:1000] if server.requests == 1 else server.content, len(server.content))(handler)
 

@@ -69,8 +69,11 @@ def outcome(notes, out):
     environment = json.loads((folder / "environment.json").read_text())
     files = {name: (folder / name).read_bytes() for name in ("predictions.csv", "metrics.json", "measures.csv")}
     files["history.csv"] = pd.read_csv(folder / "history.csv", dtype=str).drop(columns=TIMES).to_csv()
-    return json.loads(notes.with_suffix(".json").read_text()) | files | {
-        "weights": environment["weights"], "continued": environment["continued"]}
+    return (
+        json.loads(notes.with_suffix(".json").read_text())
+        | files
+        | {"weights": environment["weights"], "continued": environment["continued"]}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +166,13 @@ def test_stopped_between_two_files_of_a_run(config, tmp_path, monkeypatch):
 
     def write(word, stop_after=99):
         calls = []
-        monkeypatch.setattr(os, "replace", lambda *paths: calls.append(paths) or (
-            replace(*paths) if len(calls) <= stop_after else pytest.fail("stopped")))
+        monkeypatch.setattr(
+            os,
+            "replace",
+            lambda *paths: (
+                calls.append(paths) or (replace(*paths) if len(calls) <= stop_after else pytest.fail("stopped"))
+            ),
+        )
         frame = pd.DataFrame({"word": [word]})
         runs.write_run(tmp_path, config, frame, frame, {"word": word}, frame, {"key": word}, frame)
 
@@ -243,13 +251,17 @@ class Payload:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("make", [
-    lambda payload, path: torch.save(payload, path),
-    lambda payload, path: torch.save({"format": checkpoint.FORMAT, "model": payload}, path),
-    lambda payload, path: torch.save({payload: 0}, path, _use_new_zipfile_serialization=False),
-    lambda payload, path: path.write_bytes(pickle.dumps(payload, protocol=0)),
-    lambda payload, path: path.write_bytes(pickle.dumps({"format": checkpoint.FORMAT, "history": [payload]})),
-], ids=["torch", "in a checkpoint", "old torch format", "pickle", "pickle of a checkpoint"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda payload, path: torch.save(payload, path),
+        lambda payload, path: torch.save({"format": checkpoint.FORMAT, "model": payload}, path),
+        lambda payload, path: torch.save({payload: 0}, path, _use_new_zipfile_serialization=False),
+        lambda payload, path: path.write_bytes(pickle.dumps(payload, protocol=0)),
+        lambda payload, path: path.write_bytes(pickle.dumps({"format": checkpoint.FORMAT, "history": [payload]})),
+    ],
+    ids=["torch", "in a checkpoint", "old torch format", "pickle", "pickle of a checkpoint"],
+)
 def test_payload_in_a_checkpoint_is_not_executed(checkpoints, make):
     """A stranger's checkpoint whose name states the right sha256 is read as data, and refused with the remedy."""
     make(Payload(checkpoints / "executed"), checkpoints / "hostile")

@@ -297,8 +297,20 @@ def test_published_weights_are_checked_on_every_load(tmp_path, monkeypatch):
         resnet50("stage", weights="IMAGENET1K_V2")
 
 
-@pytest.mark.parametrize("arm", ["alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large", "stage-identity",
-                                 "stage-double", "half", "none-shuffled", "none"])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        "alexnet",
+        "vgg11_bn",
+        "densenet121",
+        "mobilenet_v3_large",
+        "stage-identity",
+        "stage-double",
+        "half",
+        "none-shuffled",
+        "none",
+    ],
+)
 def test_every_arm_classifies(arm, images):
     """Each arm of the profiles can be built, takes 64 px and has a layer to explain."""
     model = build_model(arm, "resnet18", num_classes=6).eval()

@@ -53,8 +53,11 @@ def test_runs_anywhere(path):
     notebook = nbformat.read(path, as_version=4)
     assert notebook.metadata.kernelspec.name == "python3"
     assert "papermill" not in notebook.metadata
-    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "")
-             for cell in code_cells(path) for output in cell.outputs]
+    texts = [
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for cell in code_cells(path)
+        for output in cell.outputs
+    ]
     assert not [text for text in texts if str(ROOT) in text or re.search(r"/(home|root|tmp|Users)/", text)]
 
 
@@ -155,8 +158,13 @@ def test_slides(path):
     types = [cell.metadata.get("slideshow", {}).get("slide_type") for cell in notebook.cells]
     assert set(types) <= {"slide", "subslide", "fragment", "-", "notes", "skip"}
     assert types[0] == "slide" and types.count("slide") >= 8
-    exporter = SlidesExporter(template_name="slides", extra_template_basedirs=[str(ROOT)], exclude_input=True,
-                              reveal_url_prefix="reveal.js", mathjax_url="mathjax/MathJax.js")
+    exporter = SlidesExporter(
+        template_name="slides",
+        extra_template_basedirs=[str(ROOT)],
+        exclude_input=True,
+        reveal_url_prefix="reveal.js",
+        mathjax_url="mathjax/MathJax.js",
+    )
     page, _ = exporter.from_notebook_node(notebook)
     loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"']([^\"']{,200})", page)
     assert {"reveal.js/dist/reveal.js", "mathjax/MathJax.js"} <= set(loaded)
@@ -164,11 +172,15 @@ def test_slides(path):
     assert not re.search(r"@import|import [\w{]+.* from ['\"]http", page)
 
 
-@pytest.mark.parametrize(("tags", "old", "new", "passed"), [
-    (["nbval-check-output"], "", "", True),
-    (["nbval-check-output"], "23520326", "23520327", False),
-    ([], "23520326", "23520327", True),
-], ids=["unaltered", "checked digit altered", "unchecked digit altered"])
+@pytest.mark.parametrize(
+    ("tags", "old", "new", "passed"),
+    [
+        (["nbval-check-output"], "", "", True),
+        (["nbval-check-output"], "23520326", "23520327", False),
+        ([], "23520326", "23520327", True),
+    ],
+    ids=["unaltered", "checked digit altered", "unchecked digit altered"],
+)
 def test_altered_digit(tmp_path, write_notebook, tags, old, new, passed):
     """Altering one digit of a checked output makes the test of the notebook fail."""
     path = write_notebook(tmp_path / "lesson.ipynb", "size = 1", "print('23520326 parameters')")
@@ -180,7 +192,23 @@ def test_altered_digit(tmp_path, write_notebook, tags, old, new, passed):
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
     nbformat.write(notebook, path)
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-p", "no:cacheprovider",
-         "--nbval-lax", "--nbval-sanitize-with", ROOT / "tests" / "nbval.cfg", path], capture_output=True, text=True)
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            ROOT / "pyproject.toml",
+            "--rootdir",
+            tmp_path,
+            "-p",
+            "no:cacheprovider",
+            "--nbval-lax",
+            "--nbval-sanitize-with",
+            ROOT / "tests" / "nbval.cfg",
+            path,
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert (result.returncode == 0) == passed, result.stdout
     assert ("1 failed, 1 passed" in result.stdout) != passed

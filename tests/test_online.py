@@ -1,6 +1,5 @@
 """Binder's files, and what a notebook says where there is no package around it."""
 
-
 import re
 import subprocess
 import sys

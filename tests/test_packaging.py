@@ -94,4 +94,9 @@ def test_citation_prefers_the_paper():
     assert paper["doi"] == "10.1109/ACCESS.2024.3397323"
     assert [author["family-names"] for author in paper["authors"]] == ["Bai", "Joe"]
     assert (paper["journal"], paper["volume"], paper["start"], paper["end"], paper["year"]) == (
-        "IEEE Access", 12, 70559, 70567, 2024)
+        "IEEE Access",
+        12,
+        70559,
+        70567,
+        2024,
+    )

@@ -15,8 +15,10 @@ from paper_repro.train import identity
 from paper_repro.tune import chosen, read
 
 # docs/protocol.md: an arm that is a variant of another takes that arm's rate.
-VARIANTS = {"scratch": {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none"},
-            "transfer": {"stage-double": "stage"}}
+VARIANTS = {
+    "scratch": {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none"},
+    "transfer": {"stage-double": "stage"},
+}
 
 
 def test_numbers_alone_are_collected_from_finished_runs(tmp_path):

@@ -40,7 +40,8 @@ def test_no_broken_link(page):
                 continue
             target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
             if not target.is_file() or (
-                    parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)):
+                parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)
+            ):
                 broken.append(value)
     assert not broken
 
@@ -48,8 +49,10 @@ def test_no_broken_link(page):
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_loads_nothing_from_elsewhere(page):
     """Pictures, styles and scripts come with the site."""
-    loads = [*soup(page).find_all(["img", "script", "iframe", "source"], src=True),
-             *soup(page).find_all("link", rel=["stylesheet", "icon", "preload"])]
+    loads = [
+        *soup(page).find_all(["img", "script", "iframe", "source"], src=True),
+        *soup(page).find_all("link", rel=["stylesheet", "icon", "preload"]),
+    ]
     assert not [tag for tag in loads if re.match(r"(https?:)?//", tag.get("src") or tag.get("href"))]
     styles = [tag.text for tag in soup(page).find_all("style")] + [path.read_text() for path in SITE.rglob("*.css")]
     assert not [style for style in styles if re.search(r"url\([\"']?(https?:)?//|@import", style)]
@@ -66,8 +69,15 @@ def test_figures_have_a_text(page):
 def test_equations_are_set(page):
     """Equations are MathML; no LaTeX is left in the text."""
     content = soup(page).find("article")
-    prose = [text for text in content.find_all(string=re.compile(r"\\(frac|sum|mathrm|sigma)")) if not
-             text.find_parent(["pre", "code"])] if content else []
+    prose = (
+        [
+            text
+            for text in content.find_all(string=re.compile(r"\\(frac|sum|mathrm|sigma)"))
+            if not text.find_parent(["pre", "code"])
+        ]
+        if content
+        else []
+    )
     assert not prose
     assert not soup(page).find_all("merror")
 
@@ -78,8 +88,11 @@ def test_every_page_is_there():
     texts = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("docs/*.md")]
     assert {str(path.relative_to(ROOT).with_suffix("")) for path in texts} <= pages
     modules = {path.stem for path in ROOT.glob("paper_repro/*.py")} - {"__init__"}
-    documented = {match for page in SITE.glob("docs/api/*.html")
-                  for match in re.findall(r'id="module-paper_repro\.(\w+)"', page.read_text())}
+    documented = {
+        match
+        for page in SITE.glob("docs/api/*.html")
+        for match in re.findall(r'id="module-paper_repro\.(\w+)"', page.read_text())
+    }
     assert documented == modules
 
 

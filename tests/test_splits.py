@@ -37,10 +37,14 @@ def test_changed_copies_share_a_group_and_others_do_not():
     pictures = [scene(seed) for seed in range(60)]
     first = pictures[0]
     copies = [
-        ImageEnhance.Brightness(first).enhance(1.2), ImageEnhance.Contrast(first).enhance(0.7),
-        ImageEnhance.Color(first).enhance(0.6), first.crop((2, 1, 94, 93)),
-        first.transpose(Image.Transpose.FLIP_LEFT_RIGHT), first.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
-        first.rotate(180), first.resize((30, 30)),
+        ImageEnhance.Brightness(first).enhance(1.2),
+        ImageEnhance.Contrast(first).enhance(0.7),
+        ImageEnhance.Color(first).enhance(0.6),
+        first.crop((2, 1, 94, 93)),
+        first.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        first.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        first.rotate(180),
+        first.resize((30, 30)),
     ]
     groups = near_duplicate_groups(squares(pictures + copies))
     assert (groups[60:] == groups[0]).all()
@@ -88,7 +92,8 @@ def test_folds_keep_groups_and_proportions(num_folds):
         assert len(parts.validation) == pytest.approx(len(rows) / num_folds / 2, rel=0.15)
         share = table["label"].iloc[parts.test].value_counts(normalize=True)
         pd.testing.assert_series_equal(
-            share.sort_index(), table["label"].value_counts(normalize=True).sort_index(), atol=0.04)
+            share.sort_index(), table["label"].value_counts(normalize=True).sort_index(), atol=0.04
+        )
     validated = [split(folds, fold).validation for fold in range(num_folds)]
     assert len(np.unique(np.concatenate(validated))) == sum(map(len, validated))
 
@@ -134,7 +139,13 @@ def test_committed_folds_are_whole(committed):
     label = committed["image"].str.split("/").str[0]
     assert len(committed) == committed["image"].nunique() == 2527
     assert label.value_counts().to_dict() == {
-        "cardboard": 403, "glass": 501, "metal": 410, "paper": 594, "plastic": 482, "trash": 137}
+        "cardboard": 403,
+        "glass": 501,
+        "metal": 410,
+        "paper": 594,
+        "plastic": 482,
+        "trash": 137,
+    }
     assert committed["excluded"].sum() == 6
     assert (committed.groupby("group")["fold"].nunique() == 1).all()
     assert (committed.groupby("group")["validation_for"].nunique() == 1).all()
@@ -155,8 +166,9 @@ def test_committed_folds_are_used_by_name(committed):
     dataset = Dataset("trashnet", ("cardboard",), np.empty(0), table, None, None, "")
     found = load_folds(dataset, load_profile("cpu"))
     assert found["image"].tolist() == table["image"].tolist()
-    pd.testing.assert_frame_equal(found.sort_values("image", ignore_index=True),
-                                  committed.sort_values("image", ignore_index=True))
+    pd.testing.assert_frame_equal(
+        found.sort_values("image", ignore_index=True), committed.sort_values("image", ignore_index=True)
+    )
     assert load_folds(dataset, load_profile("cpu", num_folds=4, folds=[0]))["fold"].nunique() == 4
     for other in ({"split_seed": 1}, {"grouped": False}):
         assert not load_folds(dataset, load_profile("cpu", **other))["fold"].equals(found["fold"])

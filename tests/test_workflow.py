@@ -23,8 +23,10 @@ ARMS = ["none", "stage"]
 TRAININGS = ["--", "--until", "train"]  # options for Snakemake: the trainings alone
 PARAMETERS = 'profile = "smoke"\ndata = None\nout = "results/smoke"\noverrides = {}\n'
 # As paper_repro.runs.complete, without its import of torch.
-COMPLETE = ("import json, os, pathlib\n_ = pathlib.Path(os.environ['PAPER_REPRO_RECORD'])"
-            ".write_text(json.dumps({'folder': str(folder)}))")
+COMPLETE = (
+    "import json, os, pathlib\n_ = pathlib.Path(os.environ['PAPER_REPRO_RECORD'])"
+    ".write_text(json.dumps({'folder': str(folder)}))"
+)
 TRAINING = """\
 import os, pathlib, time
 folder = pathlib.Path(out) / arm / f"fold{fold}"
@@ -68,8 +70,14 @@ def reproduce(project, *options, **overrides):
 
 def start(project, *options, slow_arm="", **overrides):
     """The workflow as a running process whose training of `slow_arm` does not come to its end."""
-    return subprocess.Popen(command(*options, **overrides), cwd=project, env=os.environ | {"SLOW_ARM": slow_arm},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command(*options, **overrides),
+        cwd=project,
+        env=os.environ | {"SLOW_ARM": slow_arm},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def wait_for(pattern, results, process):
@@ -118,8 +126,12 @@ def test_runs_what_is_out_of_date_and_no_more(project):
     assert reproduce(project) == everything
     results = project / "results" / "smoke"
     assert {path.name for path in (results / "html").iterdir()} == {
-        "01_data_exploration.html", "02_baseline-none-fold0.html", "03_stage_se_training-stage-fold0.html",
-        "04_confusion_matrices.html", "05_heatmap_gallery.html"}
+        "01_data_exploration.html",
+        "02_baseline-none-fold0.html",
+        "03_stage_se_training-stage-fold0.html",
+        "04_confusion_matrices.html",
+        "05_heatmap_gallery.html",
+    }
     edit(project / "notebooks" / "03_stage_se_training.ipynb", "# a comment", "# another")
     assert reproduce(project) == []
     slower = {"learning_rates": {"stage": 0.01}}
@@ -213,28 +225,38 @@ def test_failure_keeps_what_was_finished(project):
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == earlier
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--profile", "smok"], "profile: 'smok' is no profile (did you mean 'smoke'?)"),
-    (["--set", '{"epoch": 2}'], "epoch: no such key (did you mean 'epochs'?)"),
-    (["--set", "epochs=2"], "SET: epochs=2 is no JSON object"),
-    (["--data", "/nowhere/photos.zip"], "data: /nowhere/photos.zip does not exist: correct the path"),
-    (["--set", '{"weights": "/nowhere/w.pth"}'], "weights: /nowhere/w.pth does not exist: correct the path"),
-    (["--out", "results/reference"], "OUT: .* is the committed reference run"),
-    (["--out", "pyproject.toml/x"], "cannot write to"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--profile", "smok"], "profile: 'smok' is no profile (did you mean 'smoke'?)"),
+        (["--set", '{"epoch": 2}'], "epoch: no such key (did you mean 'epochs'?)"),
+        (["--set", "epochs=2"], "SET: epochs=2 is no JSON object"),
+        (["--data", "/nowhere/photos.zip"], "data: /nowhere/photos.zip does not exist: correct the path"),
+        (["--set", '{"weights": "/nowhere/w.pth"}'], "weights: /nowhere/w.pth does not exist: correct the path"),
+        (["--out", "results/reference"], "OUT: .* is the committed reference run"),
+        (["--out", "pyproject.toml/x"], "cannot write to"),
+    ],
+)
 def test_refused_before_work(project, options, message):
     """What is wrong with the call is said in one line, before anything starts."""
-    result = subprocess.run([sys.executable, "-m", "paper_repro.reproduce", *options], cwd=project,
-                            capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "paper_repro.reproduce", *options], cwd=project, capture_output=True, text=True
+    )
     assert result.returncode == 2
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
     assert result.stderr.count("\n") == 1
     assert not (project / "results").exists()
 
 
-@pytest.mark.parametrize(("options", "cluster"), [
-    ([], False), (["--dry-run"], False), (["--executor=slurm", "--jobs", "8"], True),
-    (["--workflow-profile", "profiles/slurm"], True)])
+@pytest.mark.parametrize(
+    ("options", "cluster"),
+    [
+        ([], False),
+        (["--dry-run"], False),
+        (["--executor=slurm", "--jobs", "8"], True),
+        (["--workflow-profile", "profiles/slurm"], True),
+    ],
+)
 def test_on_a_cluster(project, monkeypatch, options, cluster):
     """Where the notebooks run elsewhere, this machine's cores and GPU are no limit, and Snakemake is ended by the
     signal at which it cancels what it has submitted."""
@@ -245,7 +267,7 @@ def test_on_a_cluster(project, monkeypatch, options, cluster):
     ((given, ending),) = calls
     assert {option in given for option in ("--cores", "--resources", "--quiet")} == {not cluster}
     assert ending == (signal.SIGINT if cluster else signal.SIGTERM)
-    assert given[len(given) - len(options):] == options
+    assert given[len(given) - len(options) :] == options
     assert json.loads((out / ".settings.json").read_text())["cluster"] == cluster
 
 
@@ -256,15 +278,28 @@ def test_make_passes_values_on(project):
     (project / "constraints.txt").touch()
     (project / ".venv" / "bin").mkdir(parents=True)
     python = project / ".venv" / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import json, os, sys; print(json.dumps(sys.argv[1:] + '
-                      '[os.environ.get(\'CALLER\')]))" "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "import json, os, sys; print(json.dumps(sys.argv[1:] + '
+        '[os.environ.get(\'CALLER\')]))" "$@"\n'
+    )
     python.chmod(0o755)
     (project / ".venv" / "installed").touch()
-    values = {"PROFILE": "cpu", "DATA": "it's a \"set\" (ü)", "OUT": "results/o p", "SET": '{"epochs": 2}'}
-    printed = subprocess.run(["make", "-C", project, "--no-print-directory", "reproduce",
-                              *(f"{key}={value}" for key, value in values.items())],
-                             cwd=project.parent, env=os.environ | {"PWD": str(project.parent)},
-                             capture_output=True, text=True, check=True).stdout
+    values = {"PROFILE": "cpu", "DATA": 'it\'s a "set" (ü)', "OUT": "results/o p", "SET": '{"epochs": 2}'}
+    printed = subprocess.run(
+        [
+            "make",
+            "-C",
+            project,
+            "--no-print-directory",
+            "reproduce",
+            *(f"{key}={value}" for key, value in values.items()),
+        ],
+        cwd=project.parent,
+        env=os.environ | {"PWD": str(project.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     given = json.loads(printed)
     assert given[:2] == ["-m", "paper_repro.reproduce"]
     assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
@@ -278,21 +313,41 @@ def test_the_real_notebooks_end_to_end(tmp_path):
     run opens and predicts."""
     out = tmp_path / "results"
     tiny = {"epochs": 2, "batch_size": 64, "faithful": 1, "learning_rate": 1e-9}
-    result = subprocess.run(command("--out", str(out), **tiny), cwd=ROOT, capture_output=True, text=True,
-                            env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")})
+    result = subprocess.run(
+        command("--out", str(out), **tiny),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")},
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     for arm, notebook in (("none", "02_baseline"), ("stage", "03_stage_se_training")):
         names = {path.name for path in (out / arm / "fold0").iterdir()}
-        assert names >= {"config.yaml", "history.csv", "predictions.csv", "measures.csv", "metrics.json",
-                         "environment.json", f"{notebook}.ipynb", "done"}
+        assert names >= {
+            "config.yaml",
+            "history.csv",
+            "predictions.csv",
+            "measures.csv",
+            "metrics.json",
+            "environment.json",
+            f"{notebook}.ipynb",
+            "done",
+        }
         assert f"html/{notebook}-{arm}-fold0.html" in result.stdout
     page = (out / "html" / "04_confusion_matrices.html").read_text()
     for arm in ARMS:
         assert f"{arm} is not above the most frequent class" in page
     figures = {path.stem for path in (out / "figures").glob("*.png")}
     assert figures and figures == {path.stem for path in (out / "figures").glob("*.svg")}
-    code = ("import sys; from PIL import Image; from paper_repro.runs import load_run; "
-            "print(load_run(sys.argv[1]).predict(Image.new('RGB', (40, 30))).round(3).to_csv())")
-    predicted = subprocess.run([sys.executable, "-c", code, str(out / "stage" / "fold0")], cwd=ROOT, text=True,
-                               capture_output=True, env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")})
+    code = (
+        "import sys; from PIL import Image; from paper_repro.runs import load_run; "
+        "print(load_run(sys.argv[1]).predict(Image.new('RGB', (40, 30))).round(3).to_csv())"
+    )
+    predicted = subprocess.run(
+        [sys.executable, "-c", code, str(out / "stage" / "fold0")],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        env=os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")},
+    )
     assert predicted.stdout.startswith(",cardboard,glass,"), predicted.stderr

@@ -67,7 +67,8 @@ def partners(first: int, found: list[tuple], owner: np.ndarray, descriptors: np.
         at = np.flatnonzero(mutual & (photograph == number))
         second = int(owner[starts[number]])
         motion, agreeing = cv2.estimateAffinePartial2D(
-            places[mine[at]], found[second][0][at - starts[number]], ransacReprojThreshold=RESIDUE, maxIters=500)
+            places[mine[at]], found[second][0][at - starts[number]], ransacReprojThreshold=RESIDUE, maxIters=500
+        )
         if motion is None or agreeing.sum() < AGREEING:
             continue
         if SCALES[0] < np.hypot(*motion[:, 0]) < SCALES[1]:
@@ -103,9 +104,11 @@ def main(source: Path, target: Path) -> None:
     with atomic_write(target) as path:
         folds.to_csv(path, index=False)
     sizes = table["group"].value_counts()
-    print(f"{len(near)} near-identical pairs, {len(same)} pairs of one object, {len(sizes)} groups, "
-          f"{sizes[sizes > 1].sum()} photographs in the {(sizes > 1).sum()} groups of two or more, "
-          f"largest group {sizes.max()}, {table['excluded'].sum()} photographs excluded")
+    print(
+        f"{len(near)} near-identical pairs, {len(same)} pairs of one object, {len(sizes)} groups, "
+        f"{sizes[sizes > 1].sum()} photographs in the {(sizes > 1).sum()} groups of two or more, "
+        f"largest group {sizes.max()}, {table['excluded'].sum()} photographs excluded"
+    )
 
 
 if __name__ == "__main__":

@@ -46,8 +46,14 @@ class Call:
         command += ["--", *options] if options else []
         say("$ " + shlex.join(["python", *command[1:]]))
         # A script's background job ignores SIGINT and hands that on.
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        )
         self.started.append(self)
 
     @classmethod

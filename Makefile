@@ -24,7 +24,7 @@ export CALLER := $(PWD)
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)
-	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.reproduce \
+	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -61,17 +61,17 @@ workflow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m workflow
 
 in_place = for notebook in $(1); do \
-	$(BIN)/python -m paper_repro.execute "$$notebook" --output "$$notebook" || exit 1; done
+	$(BIN)/python -m paper_repro.workflow.execute "$$notebook" --output "$$notebook" || exit 1; done
 
 # First the control that notebook 05 shows where it exists.
 notebooks: $(INSTALLED)
-	$(BIN)/python -m paper_repro.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
+	$(BIN)/python -m paper_repro.workflow.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
 	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
 # All in one go, as tests hold them to one another.
 claims: $(INSTALLED)
-	$(BIN)/python -m paper_repro.claims
+	$(BIN)/python -m paper_repro.evidence.ledger
 	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures

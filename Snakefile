@@ -1,6 +1,6 @@
 """The workflow: which notebook runs for which arm and fold, and after what.
 
-`make reproduce` (paper_repro.reproduce) is the way to start it: it checks the configuration, keeps a second run out and
+`make reproduce` (paper_repro.workflow.reproduce) is the way to start it: it checks the configuration, keeps a second run out and
 stops everything at a signal. On its own, for example to look at what would run:
 
     snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-triggers mtime \
@@ -28,8 +28,8 @@ import paper_repro
 from paper_repro.config import GATED_ARMS, load_profile
 from paper_repro.files import sha256_file
 from paper_repro.keys import data_stamp, run_key
-from paper_repro.processes import PARENT, follow_parent
-from paper_repro.syntax import notebook_hash, syntax_hash
+from paper_repro.workflow.processes import PARENT, follow_parent
+from paper_repro.keys import notebook_hash, syntax_hash
 
 PYTHON = sys.executable
 NOTEBOOKS = Path(workflow.basedir) / "notebooks"
@@ -39,7 +39,7 @@ DATA = data_stamp(CONFIG.data)
 CLUSTER = config.get("cluster", False)  # the notebooks run on other machines than this process
 # On a cluster the machine that asks may have none, or the one that runs a GPU that is somebody else's.
 GPU_HERE = not CLUSTER and Path("/dev/nvidiactl").exists()
-MODULES = sorted(Path(paper_repro.__file__).parent.glob("*.py"))
+MODULES = sorted(Path(paper_repro.__file__).parent.rglob("*.py"))
 PACKAGE = syntax_hash(module.read_text(encoding="utf-8") for module in MODULES)
 
 # Parameters of every notebook, and of those that compare runs.
@@ -100,7 +100,7 @@ os.environ[PARENT] = str(os.getpid())  # the notebooks' processes end with this 
 # exec: the notebook's process is Snakemake's own child, which signals reach and which sees its parent die.
 # mem_mb and runtime (minutes) are what a cluster ends a job at; here they limit nothing unless Snakemake is told to.
 EXECUTE = (
-    "exec {PYTHON:q} -m paper_repro.execute {NOTEBOOKS:q}/{params.notebook}.ipynb "
+    "exec {PYTHON:q} -m paper_repro.workflow.execute {NOTEBOOKS:q}/{params.notebook}.ipynb "
     "--done {output:q} --parameters {COMMON:q} "
 )
 

@@ -24,8 +24,8 @@ from paper_repro.config import Config, load_profile
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.gradcam import GradCAM
 from paper_repro.model import STAGES, resnet50
-from paper_repro.splits import load_folds, split
-from paper_repro.train import _Trainer, pick_precision
+from paper_repro.photographs.folds import load_folds, split
+from paper_repro.training import _Trainer, pick_precision
 
 SHORT = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 EPOCH_BATCHES = 8

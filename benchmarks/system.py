@@ -30,8 +30,8 @@ from paper_repro import synthetic
 from paper_repro.config import load_profile
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.evaluate import metrics, predictions_frame
-from paper_repro.splits import Split, make_folds, near_duplicate_groups
-from paper_repro.train import _Trainer
+from paper_repro.photographs.folds import Split, make_folds, near_duplicate_groups
+from paper_repro.training import _Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW, MANY = 2_500, 25_000

@@ -19,14 +19,13 @@ import pandas as pd
 from filelock import FileLock
 from PIL import Image
 
-from paper_repro import painters, sources, synthetic
-from paper_repro.archives import Entry, Tree, open_tree
-from paper_repro.boxes import load_boxes
-from paper_repro.files import ReproError, atomic_write, cache_dir, sha256_file
-from paper_repro.geometry import squash
-from paper_repro.pictures import square_picture, upright_rgb
-from paper_repro.progress import progress
-from paper_repro.splits import committed_folds, near_duplicate_groups
+from paper_repro import painters, synthetic
+from paper_repro.files import ReproError, atomic_write, cache_dir, progress, sha256_file
+from paper_repro.photographs import downloads
+from paper_repro.photographs.boxes import load_boxes
+from paper_repro.photographs.folders import Entry, Tree, open_tree
+from paper_repro.photographs.folds import committed_folds, near_duplicate_groups
+from paper_repro.photographs.pictures import square_picture, squash, upright_rgb
 
 PREPARATION = 2  # raise it when prepared pixels or groups change
 SYNTHETIC_COUNT = 900
@@ -76,7 +75,7 @@ def load_dataset(
         folder = _prepared([size, seed, SYNTHETIC_COUNT, code], lambda new: _draw(new, size, seed))
         manifest = _read_manifest(folder)
         return _dataset("synthetic", synthetic.CLASSES, manifest, folder, size, None)
-    path = sources.download(sources.TRASHNET) if data == "trashnet" else Path(data).expanduser()
+    path = downloads.download(downloads.TRASHNET) if data == "trashnet" else Path(data).expanduser()
     with open_tree(path) as tree:
         listing = [(entry.image, entry.size, entry.stamp) for entry in tree.entries]
         folder = _prepared([size, listing], lambda new: _decode(tree, new, size, path.name))

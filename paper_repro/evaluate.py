@@ -159,7 +159,7 @@ def paired_difference(
 def mean_interval(
     images: pd.Series, values: pd.Series, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """(mean, low, high) of a measure of single images, such as a column of `explain.measure`, without NaN."""
+    """(mean, low, high) of a measure of single images, such as a column of `heatmaps.measure`, without NaN."""
     images, values = images[values.notna()], values.dropna()
     if values.empty:
         return np.nan, np.nan, np.nan

@@ -1,11 +1,14 @@
-"""Where things lie, and how a file is written so that a kill never leaves half of it."""
+"""Where things lie, how a file is written so that a kill never leaves half of it, and how progress is shown."""
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tqdm.auto import tqdm
 
 PARTIAL = ".partial-"  # what begins the name of a file that is being written
 
@@ -92,3 +95,15 @@ def sha256_file(path: str | Path) -> str:
     """Hexadecimal sha256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def watched() -> bool:
+    """A terminal or an open notebook, as against a batch job or a notebook that `execute.py` runs."""
+    return not os.environ.get("PAPER_REPRO_RECORD") and ("ipykernel" in sys.modules or sys.stderr.isatty())
+
+
+def progress(total: int, what: str, unit: str) -> tqdm:
+    """A bar to `update`, used as a context manager."""
+    if not watched():
+        print(f"{what} ({total:,} {unit})", file=sys.stderr, flush=True)
+    return tqdm(total=total, desc=what, unit=unit, unit_scale=unit == "B", leave=False, disable=not watched())

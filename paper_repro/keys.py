@@ -1,28 +1,36 @@
 """What decides a run's numbers, as keys that can be compared without opening anything (and without importing torch)."""
 
+import ast
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
+
 from paper_repro.config import Config
-from paper_repro.syntax import syntax_hash
 
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
+    "arms",
     "augment",
     "data",
     "efficientnet",
-    "geometry",
     "model",
     "painters",
-    "pictures",
-    "splits",
+    "photographs/folds",
+    "photographs/pictures",
     "synthetic",
-    "train",
+    "training",
+    "weights",
 )
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
-# `model.build_model` now sets was in one of them (the evidence: results/reference/README.md).
-_SAME_NUMBERS = ("ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",)
+# `arms.build_model` now sets was in one of them (the evidence: results/reference/README.md).
+_SAME_NUMBERS = (
+    "ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",
+    "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
+)
 # These keys of Config do not: which runs there are, and how fast one goes.
 _INCIDENTAL = {"arms", "folds", "workers", "threads", "faithful", "data", "boxes", "learning_rates", "learning_rate"}
 
@@ -65,3 +73,23 @@ def data_stamp(data: str) -> str:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     listing = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
+
+def syntax_hash(sources: Iterable[str]) -> str:
+    """sha256 over the syntax trees of Python sources, without docstrings."""
+    digest = hashlib.sha256()
+    for source in sources:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if documented and ast.get_docstring(node, clean=False) is not None:
+                node.body = node.body[1:]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def notebook_hash(path: Path) -> str:
+    """`syntax_hash` of a notebook's code cells; prose and outputs do not count."""
+    cells = nbformat.read(path, as_version=4).cells
+    plain = TransformerManager()  # turns %magic and !command into Python
+    return syntax_hash(plain.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from paper_repro.files import ReproError, sha256_file
+from paper_repro.files import ReproError
+from paper_repro.weights import load_pretrained, pretrained_file
 
 ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output", "half")
 GATE_INIT = ("default", "identity", "double")
@@ -270,131 +270,5 @@ def _resnet(name, block, layers, attention, num_classes, reduction, gate_init, w
             raise ReproError(f"{key}: '{value}' is not known: use one of {', '.join(known)}")
     model = AttentionResNet(block, layers, attention, gate_init, reduction, num_classes)
     if weights is not None:
-        load_pretrained(model, _pretrained_file(name, weights))
+        load_pretrained(model, pretrained_file(name, weights))
     return model
-
-
-def build_model(
-    arm: str, backbone: str, num_classes: int, reduction: int = 16, weights: str | None = None
-) -> nn.Module:
-    """The network of an arm of a profile: an `attention` with or without "-identity", "-double" (`gate_init`) or
-    "-shuffled" (its labels, see `train`), or a plain CNN of claim C2 (torchvision's alexnet, vgg11_bn, densenet121,
-    mobilenet_v3_large). The running statistics of every BatchNorm move at torchvision's default, `momentum` 0.1."""
-    attention, _, variant = arm.partition("-")
-    if attention in ATTENTION:
-        gate_init = variant if variant in GATE_INIT else "default"
-        if backbone == "efficientnet_lite0":
-            from paper_repro.efficientnet import AttentionEfficientNet as make  # its packages are an extra
-        else:
-            make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
-        model = make(attention, num_classes, reduction, gate_init, weights)
-    elif weights is not None:
-        raise ReproError(
-            f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
-        )
-    else:
-        model = models.get_model(arm, weights=None, num_classes=num_classes)
-    # MobileNetV3 and EfficientNet come with 0.01, for epochs of thousands of steps. With some fifty steps, evaluation
-    # would use the statistics of weights long gone (docs/protocol.md, amendments).
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.1
-    return model
-
-
-def stage_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; the last stage at each of EfficientNet's
-    three coarser grids; of a plain CNN its last feature map."""
-    if isinstance(model, ResNet):
-        return {name: getattr(model, name) for name in STAGES}
-    if hasattr(model, "stages"):
-        return {name: getattr(model, name) for name in ("stage3", "stage5", "stage7")}
-    return {"features": model.features}
-
-
-def _pretrained_file(name: str, weights: str | Path) -> Path:
-    """The file behind `weights`; torchvision's are downloaded once and checked against their hash on every call."""
-    if str(weights) not in ("IMAGENET1K_V1", "IMAGENET1K_V2"):
-        path = Path(weights)
-        if not path.is_file():
-            raise ReproError(f"weights: no file {path}: give IMAGENET1K_V1, IMAGENET1K_V2 or the path of a file")
-        return path
-    url = models.get_model_weights(name)[str(weights)].url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    prefix = path.stem.rpartition("-")[2]  # torchvision names each file by the first digits of its sha256
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
-        except (OSError, RuntimeError) as error:
-            raise ReproError(
-                f"weights: cannot download {url} ({error}): fetch it by hand and put it at {path}"
-            ) from error
-    if not sha256_file(path).startswith(prefix):
-        raise ReproError(f"weights: {path} does not have the sha256 {prefix}… of its name: delete it and try again")
-    return path
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` or torch file, never executing what the file holds.
-
-    Raises:
-        ReproError: not such a file, or a tensor that is not finite.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except Exception as error:  # both readers raise whatever the damage leads them to
-        raise ReproError(
-            f"weights: {path} cannot be read as tensors alone ({type(error).__name__}): it is damaged or "
-            "holds code; save a state_dict with safetensors or torch.save"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ReproError(f"weights: {path} holds no plain state_dict: save model.state_dict()")
-    for key, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise ReproError(f"weights: '{key}' in {path} holds NaN or infinity: use a file from a run that converged")
-    return state
-
-
-def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] = str) -> None:
-    """Loads a plain or a same-arm network's weights; a head `fc` of another width is left as initialised.
-
-    Args:
-        rename: the model's name for a tensor of the file, where the two differ.
-
-    Raises:
-        ReproError: the missing keys are not exactly the attention's (and `fc`'s, where the number of classes differs).
-    """
-    state = {rename(key): value for key, value in read_state(path).items()}
-    if state and all(key.startswith("module.") for key in state):
-        raise ReproError(
-            f"weights: the keys of {path} begin with 'module.' (saved from DataParallel): "
-            "save model.module.state_dict()"
-        )
-    own = model.state_dict()
-    if "fc.weight" in state and state["fc.weight"].shape[0] != model.fc.out_features:
-        state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    head = {"fc.weight", "fc.bias"} - set(state)
-    attention = {key for key in own if ".se." in key}
-    missing = set(own) - set(state)
-    unexpected = sorted(set(state) - set(own))
-    if unexpected or missing - head not in (set(), attention):
-        wrong = unexpected[0] if unexpected else sorted(missing - head - attention or missing - head)[0]
-        verb = "has" if unexpected else "lacks"
-        raise ReproError(
-            f"weights: {path} {verb} '{wrong}': it belongs to another architecture, arm or gate_init; "
-            f"this network is attention='{model.attention}'"
-        )
-    for key, value in state.items():
-        if value.shape != own[key].shape:
-            raise ReproError(
-                f"weights: '{key}' in {path} is {tuple(value.shape)}, this network's is "
-                f"{tuple(own[key].shape)}: it belongs to another architecture or reduction"
-            )
-    model.load_state_dict(state, strict=False)

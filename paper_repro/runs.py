@@ -18,11 +18,12 @@ import yaml
 from torch import Tensor, nn
 
 from paper_repro import evaluate
+from paper_repro.arms import build_model
 from paper_repro.augment import to_input
 from paper_repro.checkpoint import is_intact
 from paper_repro.config import Config, load_profile
 from paper_repro.files import ReproError, atomic_write, cache_dir, project_root
-from paper_repro.model import build_model, read_state
+from paper_repro.weights import read_state
 
 
 def environment(config: Config) -> dict:
@@ -93,7 +94,7 @@ def write_run(
 ) -> None:
     """Writes a run's files, each whole or not at all; where one cannot be written, an older run stays as it was.
 
-    agreement: `explain.gate_agreement` of the test photographs, for networks with several gates a stage.
+    agreement: `heatmaps.gate_agreement` of the test photographs, for networks with several gates a stage.
     """
     texts = {
         "config.yaml": yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
@@ -163,8 +164,8 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
 def complete(folder: str | Path) -> None:
     """The completion record, called by every notebook's last code cell.
 
-    Under `paper_repro.execute` it goes to `$PAPER_REPRO_RECORD`, and the executor writes `done` once it has seen every
-    cell run; in JupyterLab a run's folder gets its `done` here.
+    Under `paper_repro.workflow.execute` it goes to `$PAPER_REPRO_RECORD`, and the executor writes `done` once it has
+    seen every cell run; in JupyterLab a run's folder gets its `done` here.
     """
     record = os.environ.get("PAPER_REPRO_RECORD")
     folder = Path(folder)

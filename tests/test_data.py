@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from paper_repro import data as data_module
-from paper_repro.boxes import load_boxes
 from paper_repro.data import load_dataset, read_photograph
 from paper_repro.files import ReproError
-from paper_repro.geometry import squash, to_frame
+from paper_repro.photographs.boxes import load_boxes
+from paper_repro.photographs.pictures import squash, to_frame
 
 SIZE = 16
 
@@ -237,7 +237,7 @@ def test_unsound_files_are_listed_in_one_report(tree):
 
 def test_pixel_limit_is_an_error_below_pillows(monkeypatch, tree):
     """Pillow only warns between its limit and twice that."""
-    monkeypatch.setattr("paper_repro.pictures.PIXEL_LIMIT", 40 * 30)
+    monkeypatch.setattr("paper_repro.photographs.pictures.PIXEL_LIMIT", 40 * 30)
     (tree / "glass" / "large.png").write_bytes(encoded(noise(9, 41, 30)))
     with pytest.warns(UserWarning, match="'glass/large.png': 41x30 pixels are over the limit of 1,200"):
         assert len(load_dataset(tree, SIZE).images) == 6

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from paper_repro.arms import build_model, stage_layers
 from paper_repro.files import ReproError
-from paper_repro.model import SqueezeExcitation, build_model, stage_layers
+from paper_repro.model import SqueezeExcitation
 
 package = pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `transfer` is not installed")
 GATED = ["stage2", "stage3", "stage4", "stage5", "stage6"]

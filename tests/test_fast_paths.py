@@ -11,9 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from paper_repro import evaluate, splits
+from paper_repro import evaluate
 from paper_repro.augment import crop_matrices, to_float, warp
 from paper_repro.model import RecalibratedBasicBlock, RecalibratedBottleneck, SqueezeExcitation, resnet18
+from paper_repro.photographs import folds
 
 
 def with_gradients(function, inputs, module, seed=0):
@@ -112,11 +113,11 @@ def test_near_duplicates_without_comparing_all():
     originals = rng.integers(0, 256, (60, 8, 8, 3)).repeat(8, axis=1).repeat(8, axis=2)
     noisy = [originals + rng.normal(0, spread, originals.shape) for spread in np.linspace(5, 150, 8)]
     images = np.concatenate([originals, *noisy]).clip(0, 255).astype(np.uint8)
-    found = {tuple(pair) for pair in splits.near_duplicate_pairs(images)}
-    frequencies, features = splits._descriptors(images)
+    found = {tuple(pair) for pair in folds.near_duplicate_pairs(images)}
+    frequencies, features = folds._descriptors(images)
     signs = [(-1.0) ** (np.array(flip) @ frequencies) for flip in ((0, 0), (0, 1), (1, 0), (1, 1))]
     cosines = np.max([(features * sign) @ features.T for sign in signs], axis=0)
-    first, second = np.nonzero(np.triu(cosines, 1) >= splits.SIMILARITY)
+    first, second = np.nonzero(np.triu(cosines, 1) >= folds.SIMILARITY)
     near = dict(zip(zip(first.tolist(), second.tolist(), strict=True), cosines[first, second], strict=True))
     assert found <= set(near) and len(near) > 60
     assert all(pair in found for pair, cosine in near.items() if cosine > 0.97)

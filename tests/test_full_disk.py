@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 import torch
 
-from paper_repro import checkpoint, evaluate, runs, sources
+from paper_repro import checkpoint, evaluate, runs
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, project_root
-from paper_repro.train import _Trainer, train
+from paper_repro.photographs import downloads
+from paper_repro.training import _Trainer, train
 
 FULL = "No space left on device"
 
@@ -132,7 +133,7 @@ def test_download(disk, monkeypatch):
         threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/set.zip"
         with pytest.raises(ReproError, match=f"could not download .*{FULL}.*put the file by hand into"):
-            sources.download(sources.Source(url, len(content), hashlib.sha256(content).hexdigest()))
+            downloads.download(downloads.Source(url, len(content), hashlib.sha256(content).hexdigest()))
         server.shutdown()
     assert contents(disk.folder) == {}
 
@@ -143,7 +144,7 @@ def test_notebook(disk, write_notebook, tmp_path):
     notebook = write_notebook(tmp_path / "lesson.ipynb", "size = 1", "print('much' * 100_000)")
     disk.limit(free=50_000)
     result = subprocess.run(
-        [sys.executable, "-m", "paper_repro.execute", notebook, "--output", disk.folder / "lesson.ipynb"],
+        [sys.executable, "-m", "paper_repro.workflow.execute", notebook, "--output", disk.folder / "lesson.ipynb"],
         capture_output=True,
         text=True,
     )
@@ -157,7 +158,15 @@ def test_workflow(disk):
     (disk.folder / "earlier").write_text("finished earlier")
     disk.limit(free=0)
     result = subprocess.run(
-        [sys.executable, "-m", "paper_repro.reproduce", "--out", disk.folder, "--set", json.dumps({"arms": ["none"]})],
+        [
+            sys.executable,
+            "-m",
+            "paper_repro.workflow.reproduce",
+            "--out",
+            disk.folder,
+            "--set",
+            json.dumps({"arms": ["none"]}),
+        ],
         cwd=project_root(),
         capture_output=True,
         text=True,

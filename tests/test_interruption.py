@@ -22,7 +22,7 @@ from trainings import TIMES, TINY, save_for_ever, state_of, train_noting_phases
 from paper_repro import checkpoint, runs
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError
-from paper_repro.train import train
+from paper_repro.training import train
 
 PHASES = ["training", "between epochs", "saving", "validation", "writing results"]
 LOCK_SECONDS = 15  # until the workers of a killed training have noticed and the system has freed its lock
@@ -37,7 +37,7 @@ def start():
     """start(function, *arguments) -> a process of its own that runs it. torch is loaded once, in the process that they
     are all forked from; it has computed nothing there."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["paper_repro.train", "paper_repro.explain"])
+    context.set_forkserver_preload(["paper_repro.training", "paper_repro.heatmaps"])
     processes = []
 
     def launch(function, *arguments):

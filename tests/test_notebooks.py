@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbconvert import SlidesExporter
 
-from paper_repro.parameters import declared
+from paper_repro.workflow.parameters import declared
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from paper_repro import checkpoint
-from paper_repro import train as training
+from paper_repro import checkpoint, training
 
 TINY = dict(
     image_size=32,

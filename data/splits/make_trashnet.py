@@ -5,9 +5,9 @@
 Any edition of TrashNet will do; the one above takes five minutes on two cores. Besides the package it needs OpenCV
 (`pip install opencv-python-headless`; the `test` extra brings it).
 
-Near-identical photographs are found as in any data set (`paper_repro.splits`). Photographs of one object from two sides
-are found within each class by what is printed on it: SIFT keypoints (Lowe, IJCV 2004) that are each other's best match
-and agree on one shift, rotation and scale.
+Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`). Photographs of one object
+from two sides are found within each class by what is printed on it: SIFT keypoints (Lowe, IJCV 2004) that are each
+other's best match and agree on one shift, rotation and scale.
 """
 
 import hashlib
@@ -20,11 +20,10 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from paper_repro.archives import open_tree
-from paper_repro.files import atomic_write
-from paper_repro.pictures import square_picture
-from paper_repro.progress import progress
-from paper_repro.splits import groups_from_pairs, make_folds, near_duplicate_pairs
+from paper_repro.files import atomic_write, progress
+from paper_repro.photographs.folders import open_tree
+from paper_repro.photographs.folds import groups_from_pairs, make_folds, near_duplicate_pairs
+from paper_repro.photographs.pictures import square_picture
 
 SIZE = 256  # px
 KEYPOINTS = 200  # per photograph, the strongest

@@ -37,12 +37,20 @@ def say(text: str) -> None:
 
 
 class Call:
-    """A call of `python -m paper_repro.reproduce`."""
+    """A call of `python -m paper_repro.workflow.reproduce`."""
 
     started: list["Call"] = []
 
     def __init__(self, out: Path, options: list[str], **overrides):
-        command = [sys.executable, "-m", "paper_repro.reproduce", "--out", str(out), "--set", json.dumps(overrides)]
+        command = [
+            sys.executable,
+            "-m",
+            "paper_repro.workflow.reproduce",
+            "--out",
+            str(out),
+            "--set",
+            json.dumps(overrides),
+        ]
         command += ["--", *options] if options else []
         say("$ " + shlex.join(["python", *command[1:]]))
         # A script's background job ignores SIGINT and hands that on.

@@ -16,8 +16,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from paper_repro.files import ReproError
-from paper_repro.page import to_html
-from paper_repro.parameters import check, declared, parse_json
+from paper_repro.workflow.page import to_html
+from paper_repro.workflow.parameters import check, declared, parse_json
 
 PARAMETERS = 'folder = ""\nepochs = 2\nrate = 0.1\ndata = None'
 START = (
@@ -45,7 +45,7 @@ def start(tmp_path, write_notebook):
         command = [
             sys.executable,
             "-m",
-            "paper_repro.execute",
+            "paper_repro.workflow.execute",
             str(notebook),
             "--parameters",
             given,
@@ -180,7 +180,7 @@ def test_braces_in_the_path(tmp_path, write_notebook):
         [
             sys.executable,
             "-m",
-            "paper_repro.execute",
+            "paper_repro.workflow.execute",
             notebook,
             "--output",
             folder / "lesson.ipynb",

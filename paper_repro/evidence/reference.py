@@ -1,6 +1,6 @@
 """The reference run of docs/protocol.md: makes what is missing of it and keeps the small files of finished runs.
 
-    python -m paper_repro.reference DATA [scratch | transfer | leakage ...]
+    python -m paper_repro.evidence.reference DATA [scratch | transfer | leakage ...]
 
 DATA is TrashNet's zip or folder. A run is missing unless results/reference holds it under the key that recipe, data and
 code give today, so that the hours can be spread over sessions and machines. Kept are numbers only: no weights, no
@@ -21,10 +21,10 @@ from paper_repro.config import Config, load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import kept_keys
-from paper_repro.processes import cores
-from paper_repro.reproduce import reproduce
-from paper_repro.splits import load_folds
-from paper_repro.train import identity
+from paper_repro.photographs.folds import load_folds
+from paper_repro.training import identity
+from paper_repro.workflow.processes import cores
+from paper_repro.workflow.reproduce import reproduce
 
 LARGE = ("measures.csv", "gates.csv")
 FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "done")  # done last
@@ -135,7 +135,7 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="paper_repro.reference", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="paper_repro.evidence.reference", description=__doc__.splitlines()[0])
     parser.add_argument("data", help="TrashNet's zip or folder")
     known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"default: {' '.join(known)}")

@@ -23,15 +23,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from paper_repro import checkpoint, evaluate, explain, runs
+from paper_repro import checkpoint, evaluate, heatmaps, runs
+from paper_repro.arms import build_model, stage_layers
 from paper_repro.augment import TrainingEpoch, normalise, to_float, to_input, whole
 from paper_repro.config import Config
 from paper_repro.data import Dataset, load_dataset
-from paper_repro.files import ReproError, cache_dir, check_writable
+from paper_repro.files import ReproError, cache_dir, check_writable, watched
 from paper_repro.keys import learning_rate, run_key
-from paper_repro.model import build_model, stage_layers
-from paper_repro.progress import watched
-from paper_repro.splits import Split, load_folds, split
+from paper_repro.photographs.folds import Split, load_folds, split
 
 
 def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
@@ -252,7 +251,7 @@ class _Trainer:
         return torch.cat([F.softmax(logits, dim=1) for logits in self._logits(indices)]).numpy().astype(np.float64)
 
     def measures(self, indices: np.ndarray) -> pd.DataFrame:
-        """What `explain.measure` says of the network's Grad-CAM on the photographs `indices`."""
+        """What `heatmaps.measure` says of the network's Grad-CAM on the photographs `indices`."""
         size, dataset = self.config.image_size, self.dataset
         views = whole(to_float(dataset.images[indices]), size)  # (N, 3, S, S) in [0, 1]
         masks = boxes = None
@@ -261,7 +260,7 @@ class _Trainer:
         if dataset.boxes is not None:
             boxes = [dataset.boxes[index] for index in indices]
         model = self._evaluated().eval()
-        return explain.measure(
+        return heatmaps.measure(
             model,
             stage_layers(model),
             normalise(views),
@@ -276,7 +275,7 @@ class _Trainer:
 
     @torch.inference_mode()
     def gate_agreement(self, indices: np.ndarray) -> pd.DataFrame | None:
-        """`explain.gate_agreement` on the photographs `indices`, where a stage computes several gates; else None."""
+        """`heatmaps.gate_agreement` on the photographs `indices`, where a stage computes several gates; else None."""
         if self.arm.split("-")[0] not in ("block", "stage_recompute"):
             return None
         model, found = self._evaluated().eval(), []
@@ -284,7 +283,7 @@ class _Trainer:
             images = to_input(self.dataset.images[indices[start : start + 128]], self.config.image_size)
             found.append(model(self.fabric.to_device(images), return_gates=True)[1])
         gates = {stage: torch.cat([part[stage].cpu() for part in found], dim=1) for stage in found[0]}  # (G, N, C)
-        table = explain.gate_agreement(gates)
+        table = heatmaps.gate_agreement(gates)
         names = self.dataset.table["image"].to_numpy()[indices]
         return table.assign(image=names[table.pop("position")])
 

@@ -10,7 +10,7 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from paper_repro import explain, synthetic
+from paper_repro import heatmaps, synthetic
 from paper_repro.files import ReproError
 from paper_repro.model import resnet18
 
@@ -53,9 +53,9 @@ def half_map(left=True):
 
 def test_box_mask_follows_pixel_centres():
     """A box of fractions covers the pixels whose centre it holds; boxes unite, and none covers nothing."""
-    mask = explain.box_mask(np.array([[0, 0.5, 0.25, 1], [0.75, 0, 1, 0.25]]), 4)
+    mask = heatmaps.box_mask(np.array([[0, 0.5, 0.25, 1], [0.75, 0, 1, 0.25]]), 4)
     assert mask.astype(int).tolist() == [[0, 0, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]
-    assert not explain.box_mask(np.empty((0, 4)), 4).any()
+    assert not heatmaps.box_mask(np.empty((0, 4)), 4).any()
 
 
 def test_energy_of_known_maps():
@@ -63,7 +63,7 @@ def test_energy_of_known_maps():
     region = np.zeros((1, SIZE, SIZE), bool)
     region[:, :, : SIZE // 2] = True
     gains = [
-        explain.energy(cam, region)["gain"][0]
+        heatmaps.energy(cam, region)["gain"][0]
         for cam in (torch.ones(1, 8, 8), torch.zeros(1, 8, 8), half_map(), half_map(left=False))
     ]
     assert gains[:2] == pytest.approx([0, 0], abs=1e-6)
@@ -75,37 +75,37 @@ def test_ranking_agrees_with_sklearn_and_is_chance_for_ties():
     rng = np.random.default_rng(0)
     _, masks, _ = synthetic.make(2, SIZE, seed=1)
     cams = torch.from_numpy(rng.random((2, 8, 8), np.float32))
-    found = explain.ranking(cams, masks)
+    found = heatmaps.ranking(cams, masks)
     large = torch.nn.functional.interpolate(cams[:, None], SIZE, mode="bilinear").flatten(1).numpy()
     assert found["auc"][1] == pytest.approx(roc_auc_score(masks[1].ravel(), large[1]))
 
-    chance = explain.ranking(torch.zeros(2, 8, 8), masks)
+    chance = heatmaps.ranking(torch.zeros(2, 8, 8), masks)
     area = masks.mean((1, 2))
     assert chance["auc"].tolist() == [0.5, 0.5]
     assert chance["iou"].to_numpy() == pytest.approx(area / (2 - area), abs=0.05)
-    assert explain.ranking(torch.ones(1, 4, 4), np.ones((1, SIZE, SIZE), bool)).isna().all(axis=None)
+    assert heatmaps.ranking(torch.ones(1, 4, 4), np.ones((1, SIZE, SIZE), bool)).isna().all(axis=None)
 
 
 def test_no_localisation_on_coarse_grids():
     """Below 4x4 the localisation columns are empty, the areas are not."""
     mask = np.zeros((1, SIZE, SIZE), bool)
     mask[:, :10] = True
-    found = explain.energy(torch.rand(1, 2, 2), mask).join(explain.ranking(torch.rand(1, 2, 2), mask))
+    found = heatmaps.energy(torch.rand(1, 2, 2), mask).join(heatmaps.ranking(torch.rand(1, 2, 2), mask))
     assert found["area"].notna().all() and found.drop(columns="area").isna().all(axis=None)
 
 
 def test_trivial_maps_know_their_grid(scene):
     """Each trivial map has the cam's grid; edges follow the picture, random ones the seed alone."""
     images = scene[2]
-    maps = explain.trivial_maps(images, (4, 6), seed=3)
+    maps = heatmaps.trivial_maps(images, (4, 6), seed=3)
     assert {name: tuple(m.shape) for name, m in maps.items()} == dict.fromkeys(
         ["uniform", "centre", "edges", "random"], (4, 4, 6)
     )
     step = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     step[:, :, SIZE // 2 :] = 255
-    edges = explain.trivial_maps(step, (4, 8), seed=3)["edges"][0]
+    edges = heatmaps.trivial_maps(step, (4, 8), seed=3)["edges"][0]
     assert (edges[:, 3:5] > 0).all() and (edges[:, [0, 1, 2, 5, 6, 7]] == 0).all()
-    assert torch.equal(maps["random"], explain.trivial_maps(images[::-1], (4, 6), seed=3)["random"])
+    assert torch.equal(maps["random"], heatmaps.trivial_maps(images[::-1], (4, 6), seed=3)["random"])
     assert maps["centre"][0, 1, 2] > maps["centre"][0, 0, 0]
 
 
@@ -114,7 +114,7 @@ def test_perturbation_tells_right_from_wrong():
     inputs, target = torch.ones(1, 3, SIZE, SIZE), torch.tensor([0])
     inputs[..., SIZE // 2 :] = 0
     right, wrong = (
-        explain.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0] for left in (True, False)
+        heatmaps.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0] for left in (True, False)
     )
     for baseline in ("blur", "mean"):
         assert right[f"insertion_{baseline}"] > wrong[f"insertion_{baseline}"]
@@ -138,7 +138,7 @@ def test_confidence_change_agrees_with_the_package(scene):
     def predict(batch):
         return model(batch).softmax(1)
 
-    found = explain.confidence_change(predict, cams, inputs, target)
+    found = heatmaps.confidence_change(predict, cams, inputs, target)
     targets = [ClassifierOutputTarget(k) for k in target.tolist()]
     arguments = inputs, heatmap(cams, SIZE).numpy(), targets, predict
     confidence = predict(inputs).gather(1, target[:, None])[:, 0].numpy()
@@ -155,7 +155,7 @@ def test_imputation_is_the_packages_to_the_last_bit(share):
     torch.manual_seed(1)
     theirs = NoisyLinearImputer()(image, kept)
     torch.manual_seed(1)
-    assert torch.equal(explain.impute(image, kept), theirs) and not torch.equal(theirs, image)
+    assert torch.equal(heatmaps.impute(image, kept), theirs) and not torch.equal(theirs, image)
 
 
 def test_road_removes_the_stated_share_despite_ties():
@@ -168,15 +168,15 @@ def test_road_removes_the_stated_share_despite_ties():
         removed.append(((batch - inputs).abs() > 0).any(1).float().mean().item())
         return torch.tensor([[0.5, 0.5]])
 
-    explain.road(predict, torch.zeros(1, 8, 8), inputs, target)
+    heatmaps.road(predict, torch.zeros(1, 8, 8), inputs, target)
     assert removed == pytest.approx([0.2, 0.5, 0.8] * 2, abs=0.01)
 
     inputs[..., : SIZE // 2] += 1  # bright on the left; imputed from the dark right once it is removed
     right, wrong = (
-        explain.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0] for left in (True, False)
+        heatmaps.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0] for left in (True, False)
     )
     assert right["road_most"] < wrong["road_most"] and right["road_least"] > wrong["road_least"]
-    again = explain.road(lambda x: window(x / 2), half_map(), inputs, target).iloc[0]
+    again = heatmaps.road(lambda x: window(x / 2), half_map(), inputs, target).iloc[0]
     assert again.equals(right)
 
 
@@ -188,7 +188,7 @@ def test_measure_gives_one_row_per_image_layer_and_map(scene):
     layers = {"mix": model.mix, "coarse": model.coarse}
 
     def table(batch_size):
-        return explain.measure(
+        return heatmaps.measure(
             model, layers, inputs, images, truth, names, masks, boxes, faithful=2, steps=3, batch_size=batch_size
         )
 
@@ -207,7 +207,7 @@ def test_measure_gives_one_row_per_image_layer_and_map(scene):
     columns = [name for name in found if not name.startswith("road")]
     pd.testing.assert_frame_equal(found[columns], table(3)[columns], rtol=1e-3, atol=1e-5)
     with pytest.raises(ReproError, match="eval"):
-        explain.measure(model.train(), layers, inputs, images, truth, names)
+        heatmaps.measure(model.train(), layers, inputs, images, truth, names)
     model.eval()
 
 
@@ -216,7 +216,7 @@ def test_cascade_randomises_from_the_top_and_leaves_the_model():
     model = resnet18(attention="stage", gate_init="identity", num_classes=6)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state, seen = torch.get_rng_state(), []
-    for name, copy in explain.cascade(model):
+    for name, copy in heatmaps.cascade(model):
         seen.append(name)
         changed = {
             key.split(".")[0]
@@ -232,14 +232,14 @@ def test_cascade_randomises_from_the_top_and_leaves_the_model():
 def test_randomisation_compares_with_the_trained_map(scene):
     """Every step has a row per image, an empty map has no similarity, and scaling does not change it."""
     model, inputs, *_ = scene
-    found = explain.randomisation(model, "mix", inputs, batch_size=3)
+    found = heatmaps.randomisation(model, "mix", inputs, batch_size=3)
     steps = ["another image", "head", "norm", "mix", "stem"]
     assert found["randomised"].tolist() == np.repeat(steps, 4).tolist()
     assert found["similarity"].dropna().abs().max() <= 1
     assert (found["zero_map"] <= found["similarity"].isna()).all()
     cams = torch.rand(2, 8, 8)
-    assert explain.rank_similarity(cams, cams * 3) == pytest.approx([1, 1])
-    assert np.isnan(explain.rank_similarity(cams, torch.zeros(2, 8, 8))).all()
+    assert heatmaps.rank_similarity(cams, cams * 3) == pytest.approx([1, 1])
+    assert np.isnan(heatmaps.rank_similarity(cams, torch.zeros(2, 8, 8))).all()
 
 
 def test_gate_agreement_of_known_gates():
@@ -252,7 +252,7 @@ def test_gate_agreement_of_known_gates():
         "nothing": torch.randn(3, 6, 4000, generator=generator),
         "one gate": own,
     }
-    found = explain.gate_agreement(gates).groupby("stage")[["within", "between", "specific"]].mean()
+    found = heatmaps.gate_agreement(gates).groupby("stage")[["within", "between", "specific"]].mean()
     assert "one gate" not in found.index and len(found) == 3
     assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1], abs=0.03)
     assert found.loc["pattern"].to_numpy() == pytest.approx([0.5, 0.5, 0], abs=0.03)

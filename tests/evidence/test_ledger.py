@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from paper_repro import claims
+from paper_repro.config import PLAIN_CNNS
+from paper_repro.evidence import ledger, statistics
 from paper_repro.files import ReproError, project_root
-from paper_repro.splits import committed_folds
+from paper_repro.photographs.folds import committed_folds
 
 
 def predictions(arm, right, folds, classes=("can", "jar")):
@@ -39,7 +40,7 @@ def write_facts(folder, fold, test, train):
 def test_corrected_t_without_correction_is_the_paired_t_test():
     """With no shared training data the formula must fall back to the library's one-sample t-test."""
     d = np.random.default_rng(0).normal(0.02, 0.01, 5)
-    ours, theirs = claims.corrected_t(d, 0.0), stats.ttest_1samp(d, 0)
+    ours, theirs = statistics.corrected_t(d, 0.0), stats.ttest_1samp(d, 0)
     assert ours["p"] == pytest.approx(theirs.pvalue)
     assert (ours["low"], ours["high"]) == pytest.approx(tuple(theirs.confidence_interval()))
     assert ours["advantage"] == pytest.approx(1 - ours["p"] / 2)
@@ -48,7 +49,7 @@ def test_corrected_t_without_correction_is_the_paired_t_test():
 def test_correction_widens_as_published():
     """For five folds n_test / n_train is 1/4, which makes the standard error sqrt(1 + 5/4) = 1.5 times as large."""
     d = np.array([0.01, 0.03, 0.02, 0.00, 0.04])
-    plain, corrected = claims.corrected_t(d, 0.0), claims.corrected_t(d, 0.25)
+    plain, corrected = statistics.corrected_t(d, 0.0), statistics.corrected_t(d, 0.25)
     assert corrected["high"] - corrected["low"] == pytest.approx(1.5 * (plain["high"] - plain["low"]))
     assert corrected["lower"] > corrected["low"] and corrected["p"] > plain["p"]
 
@@ -61,24 +62,24 @@ def test_another_arms_runs_do_not_move_the_test(tmp_path):
             write_facts(tmp_path / arm / f"fold{fold}", fold, test, train)
 
     runs("none", [(10, 40), (20, 40)])
-    assert claims.test_share(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
+    assert statistics.size_ratio(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
     runs("densenet121", [(10, 40)])
-    assert claims.test_share(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
+    assert statistics.size_ratio(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
 
 
 def test_one_fold_has_a_difference_and_no_test():
     """One seed on one fold is an anecdote; it must not come out as a significant difference."""
-    found = claims.corrected_t(np.array([0.3]), 0.25)
+    found = statistics.corrected_t(np.array([0.3]), 0.25)
     assert found["difference"] == pytest.approx(0.3) and np.isnan(found["p"]) and np.isnan(found["low"])
-    assert claims.verdict(pd.Series({"p_holm": np.nan, "folds": 1, **found})) == "not decidable here"
+    assert statistics.verdict(pd.Series({"p_holm": np.nan, "folds": 1, **found})) == "not decidable here"
 
 
 def test_a_part_of_the_folds_decides_nothing():
     """A clear difference over three of the five folds is no verdict yet."""
     row = {"difference": 0.05, "low": 0.04, "high": 0.06, "lower": 0.042, "p_holm": 0.001}
     for folds, found in ((3, "not decidable here"), (5, "supported")):
-        assert claims.verdict(pd.Series(row | {"folds": folds})) == found
-        assert claims.non_inferior(pd.Series(row | {"folds": folds})) == found
+        assert statistics.verdict(pd.Series(row | {"folds": folds})) == found
+        assert statistics.non_inferior(pd.Series(row | {"folds": folds})) == found
 
 
 def test_contrasts_pair_the_same_photographs():
@@ -88,7 +89,7 @@ def test_contrasts_pair_the_same_photographs():
     b = a.copy()
     b[[12, 13, 14, 15, 32, 33, 34, 35, 52, 53, 54]] = True
     table = pd.concat([predictions("a", a, folds), predictions("b", b, folds).sample(frac=1, random_state=0)])
-    (row,) = claims.contrasts(table, [("a", "b"), ("a", "absent")], 0.25).to_dict("records")
+    (row,) = statistics.contrasts(table, [("a", "b"), ("a", "absent")], 0.25).to_dict("records")
     assert row["difference"] == pytest.approx(11 / 60) and (row["only_a"], row["only_b"]) == (0, 11)
     assert row["p_mcnemar"] == pytest.approx(2 * 0.5**11)
     assert row["p_holm"] == pytest.approx(row["p"]) and row["images"] == 60 and row["folds"] == 3
@@ -99,7 +100,7 @@ def test_holm_is_over_the_listed_contrasts():
     rng, folds = np.random.default_rng(1), np.repeat(range(5), 40)
     arms = {name: rng.random(200) < share for name, share in (("a", 0.6), ("b", 0.75), ("c", 0.65), ("d", 0.7))}
     table = pd.concat([predictions(name, hits, folds) for name, hits in arms.items()])
-    found = claims.contrasts(table, [("a", "b"), ("a", "c"), ("a", "d")], 0.25)
+    found = statistics.contrasts(table, [("a", "b"), ("a", "c"), ("a", "d")], 0.25)
     smallest = found["p"].idxmin()
     assert found.loc[smallest, "p_holm"] == pytest.approx(min(1, 3 * found.loc[smallest, "p"]))
 
@@ -133,8 +134,8 @@ def test_holm_is_over_the_listed_contrasts():
 def test_verdicts(row, better, no_worse):
     """A wide interval decides nothing; one that excludes an advantage worth having speaks against the claim."""
     row = pd.Series(row | {"folds": 5})
-    assert claims.verdict(row) == better
-    assert claims.non_inferior(row) == no_worse
+    assert statistics.verdict(row) == better
+    assert statistics.non_inferior(row) == no_worse
 
 
 def test_arm_table_and_reading(tmp_path):
@@ -145,13 +146,13 @@ def test_arm_table_and_reading(tmp_path):
         part = predictions("none", [True, True, False, True], fold).drop(columns="arm")
         part["image"] = [f"{fold}/{name}" for name in part["image"]]
         part.to_csv(folder / "predictions.csv", index=False)
-    table = claims.read_runs(tmp_path)
+    table = statistics.read_runs(tmp_path)
     groups = pd.Series(range(8), index=table["image"])
-    (row,) = claims.arm_table(table, groups).to_dict("records")
+    (row,) = statistics.arm_table(table, groups).to_dict("records")
     assert row["accuracy"] == 0.75 and row["folds"] == 2 and row["images"] == 8
     assert row["accuracy_low"] < 0.75 < row["accuracy_high"]
     with pytest.raises(ReproError, match="holds no ARM/foldK"):
-        claims.read_runs(tmp_path / "none")
+        statistics.read_runs(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -173,11 +174,11 @@ def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
         hits = np.concatenate([np.arange(40) < 40 * share + spread[fold] for fold in range(folds)])
         return predictions(name, hits, which)
 
-    table = pd.concat([arm("stage", 0.7), *(arm(*pair) for pair in zip(claims.CNNS, shares, strict=False))])
+    table = pd.concat([arm("stage", 0.7), *(arm(*pair) for pair in zip(PLAIN_CNNS, shares, strict=False))])
     groups = pd.Series(range(40 * folds), index=[f"{i}.jpg" for i in range(40 * folds)])
-    _, _, evidence, verdict, _ = claims._cnn_line(table, 0.25, groups)
+    _, _, evidence, verdict, _ = ledger._cnn_line(table, 0.25, groups)
     assert verdict == found and evidence.startswith("fold 0 alone: stage 70.0%" if folds == 1 else "folds 0, 1, 2")
-    assert claims._cnn_line(arm("stage", 0.7), 0.25, groups)[2:4] == ("not measured yet", "not decidable here")
+    assert ledger._cnn_line(arm("stage", 0.7), 0.25, groups)[2:4] == ("not measured yet", "not decidable here")
 
 
 def test_a_pretrained_network_hurt_and_cured(tmp_path):
@@ -191,15 +192,15 @@ def test_a_pretrained_network_hurt_and_cured(tmp_path):
             predictions(arm, hits, fold).drop(columns="arm").to_csv(folder / "predictions.csv", index=False)
 
     run("none", 0.8)
-    assert claims.transfer_answers(tmp_path)["verdict"].tolist() == ["not decidable here"] * 4
+    assert ledger.transfer_answers(tmp_path)["verdict"].tolist() == ["not decidable here"] * 4
     run("stage", 0.6)
     run("stage-identity", 0.8)
-    answers = claims.transfer_answers(tmp_path)
+    answers = ledger.transfer_answers(tmp_path)
     assert answers["verdict"].tolist() == ["supported", "supported", "not decidable here", "not decidable here"]
     assert answers["evidence"][0].startswith("stage minus none -20.0 points [-2")
     assert answers["evidence"][3] == "block-identity minus block not measured yet"
     run("block", 0.9)
-    assert claims.transfer_answers(tmp_path)["verdict"][2] == "not supported"
+    assert ledger.transfer_answers(tmp_path)["verdict"][2] == "not supported"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_cost_is_judged_beside_block_and_beside_none(tmp_path, beside_block, bes
         for what in ("training", "inference")
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "cost.csv", index=False)
-    lines = list(claims._cost_lines(tmp_path / "cost.csv"))
+    lines = list(ledger._cost_lines(tmp_path / "cost.csv"))
     assert [line[3] for line in lines] == found
     assert "100 parameters, block 120" in lines[0][2] and "100 parameters, none 90" in lines[1][2]
 
@@ -239,15 +240,15 @@ def test_readme_and_ledger_are_what_the_committed_predictions_say():
     if not any(reference.glob("scratch/*/fold*/predictions.csv")):
         pytest.skip("no reference run is committed yet")
     groups = committed_folds("trashnet").set_index("image")["group"]
-    for page, text in claims.generated(project_root(), reference, groups).items():
+    for page, text in ledger.generated(project_root(), reference, groups).items():
         assert page.read_text(encoding="utf-8") == text, page.name
     committed = pd.read_csv(reference / "ledger.csv")
-    pd.testing.assert_frame_equal(claims.ledger(reference, groups), committed)
+    pd.testing.assert_frame_equal(ledger.ledger(reference, groups), committed)
 
 
 def test_generated_part_alone_is_replaced():
     """Writing the results twice leaves the page as it was after the first time."""
-    page = f"before\n{claims.BEGIN}\nold\n{claims.END}\nafter\n"
-    once = claims.with_part(page, "new\n")
-    assert once == f"before\n{claims.BEGIN}\nnew\n\n{claims.END}\nafter\n"
-    assert claims.with_part(once, "new\n") == once
+    page = f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n"
+    once = ledger.with_part(page, "new\n")
+    assert once == f"before\n{ledger.BEGIN}\nnew\n\n{ledger.END}\nafter\n"
+    assert ledger.with_part(once, "new\n") == once

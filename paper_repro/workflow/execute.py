@@ -1,6 +1,6 @@
 """Execute one notebook through papermill, and count it as done only when it is.
 
-    python -m paper_repro.execute NOTEBOOK --output PATH [--parameters JSON] [--html PATH] [--done PATH]
+    python -m paper_repro.workflow.execute NOTEBOOK --output PATH [--parameters JSON] [--html PATH] [--done PATH]
 
 papermill alone exits 0 after `sys.exit(0)` in a cell, calls the cells behind a dead kernel completed and only warns of
 an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
@@ -27,9 +27,9 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from paper_repro.files import ReproError, atomic_write, sha256_file
-from paper_repro.page import to_html
-from paper_repro.parameters import check, declared, parse_json
-from paper_repro.processes import follow_parent, hold_lock, on_stop
+from paper_repro.workflow.page import to_html
+from paper_repro.workflow.parameters import check, declared, parse_json
+from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
 
 RECORD = "record.json"
 KERNEL = "python3"
@@ -255,7 +255,7 @@ def _vouch(folder: Path, notebook: Path) -> dict:
 
 def main() -> int:
     follow_parent()
-    parser = argparse.ArgumentParser(prog="paper_repro.execute", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="paper_repro.workflow.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(

@@ -1,214 +1,40 @@
-"""From the committed predictions of the reference run to the tables and the ledger of claims.
+"""The ledger of claims, and the pages that show it, from the committed files of the reference run."""
 
-The verdict on a difference rests on the corrected resampled t-test over folds (Nadeau and Bengio, "Inference for the
-Generalization Error", Machine Learning 52, 2003, section 5), Holm-corrected over the contrasts of one experiment:
-folds share their training data, so a plain t-test would take five dependent differences for independent ones. McNemar's
-test over photographs and the probability of an advantage stand beside it and decide nothing.
-"""
-
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 from paper_repro import evaluate
-from paper_repro.config import ARMS
+from paper_repro.config import PLAIN_CNNS
+from paper_repro.evidence.reference import PLAN
+from paper_repro.evidence.statistics import (
+    FOLDS,
+    MARGIN,
+    UNDECIDED,
+    UNMEASURED,
+    arm_table,
+    classes_of,
+    contrasts,
+    facts_of,
+    gate_agreement,
+    heatmap_table,
+    non_inferior,
+    of_all_runs,
+    points,
+    read_measures,
+    read_runs,
+    right,
+    size_ratio,
+    verdict,
+    with_all,
+)
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.reference import PLAN
-from paper_repro.splits import committed_folds
-
-LEVEL = 0.05
-MARGIN = 0.02  # of non-inferiority, in accuracy: fixed in docs/protocol.md
-FOLDS = 5
-UNMEASURED, UNDECIDED = "not measured yet", "not decidable here"
-
-
-def read_runs(folder: str | Path) -> pd.DataFrame:
-    """All test predictions below `folder` (ARM/foldK/predictions.csv) with a column `arm`; nothing else is opened.
-
-    Raises:
-        ReproError: no run there.
-    """
-    files = _of_all_runs(folder, "predictions.csv")
-    if not files:
-        raise ReproError(f"{folder} holds no ARM/foldK/predictions.csv: run `make reproduce`, or name another folder")
-    return pd.concat([evaluate.read_predictions(file).assign(arm=file.parts[-3]) for file in files], ignore_index=True)
-
-
-def _of_all_runs(folder, name, arm="*"):
-    """A file of every run below the folder, in the order of the arms in `ARMS`, then of the folds."""
-    return sorted(Path(folder).glob(f"{arm}/fold*/{name}"), key=lambda file: (ARMS.index(file.parts[-3]), file))
-
-
-def _tables(files):
-    """The rows of all files, with columns arm and fold."""
-    return pd.concat(
-        [
-            pd.read_csv(file, keep_default_na=False, na_values=[""]).assign(
-                arm=file.parts[-3], fold=int(file.parts[-2][4:])
-            )
-            for file in files
-        ],
-        ignore_index=True,
-    )
-
-
-def _facts(folder):
-    """environment.json of every run below the folder."""
-    return [json.loads(file.read_text(encoding="utf-8")) for file in _of_all_runs(folder, "environment.json")]
-
-
-def classes_of(predictions: pd.DataFrame) -> list[str]:
-    """The classes, in the order of their columns."""
-    return [name[2:] for name in predictions if name.startswith("p_")]
-
-
-def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Per arm the accuracy and macro-F1 over all photographs of its folds, with 95 % intervals drawn by groups."""
-    classes, rows = classes_of(predictions), []
-    for arm, part in predictions.groupby("arm", sort=False):
-        found = evaluate.metrics(part, classes, groups)
-        row = {"arm": arm, "folds": part["fold"].nunique(), "images": found["images"]}
-        for name in ("accuracy", "macro_f1", "ece"):
-            low, high = found[f"{name}_interval"]
-            row |= {name: found[name], f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def right(predictions: pd.DataFrame) -> pd.DataFrame:
-    """(fold, image) x arm: whether the most probable class is the true one; NaN where an arm did not see the image."""
-    classes = np.array(classes_of(predictions))
-    guess = classes[predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)]
-    table = predictions.assign(right=(guess == predictions["truth"]).astype(float))
-    return table.pivot(index=["fold", "image"], columns="arm", values="right")[list(table["arm"].unique())]
-
-
-def corrected_t(differences: np.ndarray, test_share: float, level: float = LEVEL) -> dict:
-    """Corrected resampled t-test of k differences (k,) between two arms, one per fold.
-
-    t = mean / sqrt((1 / k + n_test / n_train) variance), k - 1 degrees of freedom. Returns difference, low, high (of
-    the 1 - level interval), p (two-sided), advantage (the probability that the second arm is better: the posterior of
-    Benavoli et al., JMLR 18, 2017, section 3, which has the same distribution) and lower (the one-sided limit at the
-    same level, for non-inferiority). NaN but for the difference where k < 2; where the differences are all equal the
-    interval is the point.
-
-    Args:
-        test_share: n_test / n_train.
-    """
-    k, mean = len(differences), float(np.mean(differences))
-    if k < 2:
-        return {"difference": mean} | dict.fromkeys(("low", "high", "lower", "p", "advantage"), np.nan)
-    scale = float(np.sqrt((1 / k + test_share) * np.var(differences, ddof=1)))
-    if scale == 0:
-        return {
-            "difference": mean,
-            "low": mean,
-            "high": mean,
-            "lower": mean,
-            "p": float(mean == 0),
-            "advantage": 0.5 + 0.5 * np.sign(mean),
-        }
-    two, one = stats.t.ppf([1 - level / 2, 1 - level], k - 1) * scale
-    return {
-        "difference": mean,
-        "low": mean - two,
-        "high": mean + two,
-        "lower": mean - one,
-        "p": float(2 * stats.t.sf(abs(mean) / scale, k - 1)),
-        "advantage": float(stats.t.cdf(mean / scale, k - 1)),
-    }
-
-
-def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], test_share: float) -> pd.DataFrame:
-    """Every listed pair (a, b), as accuracy of b minus accuracy of a over their common folds.
-
-    Columns: those of `corrected_t`, p_holm (over the pairs with two folds or more), images, only_a and only_b
-    (photographs that one alone gets right) and p_mcnemar (exact). A pair with an arm that is not there is left out.
-    """
-    seen, rows = right(predictions), []
-    for a, b in pairs:
-        if a in seen and b in seen:
-            both = seen[[a, b]].dropna()
-            by_fold = both.groupby("fold").mean()
-            only_a, only_b = int((both[a] > both[b]).sum()), int((both[b] > both[a]).sum())
-            table = [[0, only_a], [only_b, 0]]
-            rows.append(
-                {"a": a, "b": b, "folds": len(by_fold), "images": len(both)}
-                | corrected_t((by_fold[b] - by_fold[a]).to_numpy(), test_share)
-                | {"only_a": only_a, "only_b": only_b, "p_mcnemar": float(mcnemar(table, exact=True).pvalue)}
-            )
-    found = pd.DataFrame(
-        rows,
-        columns=[
-            "a",
-            "b",
-            "folds",
-            "images",
-            "difference",
-            "low",
-            "high",
-            "lower",
-            "p",
-            "advantage",
-            "only_a",
-            "only_b",
-            "p_mcnemar",
-        ],
-    )
-    tested = found["p"].notna()
-    found["p_holm"] = np.nan
-    if tested.any():
-        found.loc[tested, "p_holm"] = multipletests(found.loc[tested, "p"], LEVEL, method="holm")[1]
-    return found
-
-
-def _with_all(folds, found):
-    """The verdict `found` where all folds are there: a look at a part of the run must not become one."""
-    return found if folds >= FOLDS else UNDECIDED
-
-
-def verdict(row: pd.Series) -> str:
-    """What a contrast "b is better than a" comes to."""
-    if row["p_holm"] < LEVEL:
-        found = "supported" if row["difference"] > 0 else "not supported"
-    else:
-        found = "not supported" if row["high"] < MARGIN else UNDECIDED
-    return _with_all(row["folds"], found)
-
-
-def non_inferior(row: pd.Series) -> str:
-    """What a contrast comes to as the claim "b is at most MARGIN worse than a"."""
-    found = "supported" if row["lower"] > -MARGIN else "not supported" if row["high"] < -MARGIN else UNDECIDED
-    return _with_all(row["folds"], found)
-
-
-def test_share(folder: str | Path) -> float:
-    """n_test / n_train, mean over the folds that have a run below `folder`, from their environment.json. Each fold
-    counts once, so that one more arm on some of the folds changes no other arm's test.
-    """
-    shares = {facts["fold"]: facts["images"]["test"] / facts["images"]["train"] for facts in _facts(folder)}
-    return float(np.mean(list(shares.values())))
-
-
-def points(value: float, low: float, high: float) -> str:
-    """A difference in accuracy as text: +1.2 points [-0.3, +2.7]."""
-    if np.isnan(value):
-        return UNMEASURED
-    if np.isnan(low):
-        return f"{100 * value:+.1f} points (one fold, no interval over folds)"
-    return f"{100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-
+from paper_repro.photographs.folds import committed_folds
 
 # ---- the ledger ---------------------------------------------------------------------------------------------------
 
-CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
@@ -234,7 +60,7 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     reference = Path(reference)
     predictions = read_runs(reference / "scratch")
     table = arm_table(predictions, groups).set_index("arm")
-    share = test_share(reference / "scratch")
+    share = size_ratio(reference / "scratch")
     pairs = _by_pair(predictions, PAIRS["scratch"], share)
     row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
 
@@ -269,51 +95,6 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
 
 
-def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval.
-
-    Raises:
-        ReproError: no run of that arm.
-    """
-    files = _of_all_runs(folder, "gates.csv*", "block")
-    if not files:
-        raise ReproError(f"{folder} holds no block/foldK/gates.csv: train the arm block (notebook 03)")
-    table = _tables(files)
-    means = table.groupby("stage")[["within", "between", "specific"]].mean()
-    for stage, part in table.groupby("stage"):
-        means.loc[stage, ["specific_low", "specific_high"]] = evaluate.mean_interval(
-            part["image"], part["specific"], groups
-        )[1:]
-    return means
-
-
-def read_histories(folder: str | Path) -> pd.DataFrame:
-    """history.csv of all runs below `folder`, with columns arm and fold."""
-    return _tables(_of_all_runs(folder, "history.csv"))
-
-
-def read_measures(folder: str | Path) -> pd.DataFrame:
-    """All heat map measures below `folder`, with columns arm and fold."""
-    return _tables(_of_all_runs(folder, "measures.csv*"))
-
-
-def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
-    """Per arm and layer: each map's mean of `column`, and Grad-CAM minus the best trivial map, paired, with its
-    95 % interval drawn by groups."""
-    rows = []
-    for (arm, layer, grid), part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
-        wide = part.pivot(index="image", columns="map", values=column)  # (images, maps)
-        best = wide.drop(columns="gradcam").mean().idxmax()
-        margin = (wide["gradcam"] - wide[best]).reset_index()
-        mean, low, high = evaluate.mean_interval(margin["image"], margin[0], groups)
-        rows.append(
-            {"arm": arm, "layer": layer, "grid": grid, "images": len(wide)}
-            | wide.mean().to_dict()
-            | {"best trivial": best, "margin": mean, "low": low, "high": high}
-        )
-    return pd.DataFrame(rows)
-
-
 def _by_pair(predictions, pairs, share):
     """`contrasts` by (a, b), with an empty row for a pair that was not run."""
     return contrasts(predictions, pairs, share).set_index(["a", "b"]).reindex(pairs)
@@ -338,12 +119,12 @@ def _cnn_line(predictions, share, groups):
     claim = "C2", "it beats traditional CNNs"
     wanted = "five folds of every CNN, each with as much tuning as the ResNets"
     seen = right(predictions)
-    arms = [arm for arm in ("stage", *CNNS) if arm in seen]
+    arms = [arm for arm in ("stage", *PLAIN_CNNS) if arm in seen]
     folds = list(seen[arms].dropna().index.unique("fold"))
     if "stage" not in arms or len(arms) == 1 or not folds:
         return *claim, UNMEASURED, UNDECIDED, wanted
     verdicts = list(contrasts(predictions, [(arm, "stage") for arm in arms[1:]], share).apply(verdict, axis=1))
-    if verdicts == ["supported"] * len(CNNS):
+    if verdicts == ["supported"] * len(PLAIN_CNNS):
         found = "supported"
     else:
         found = "not supported" if "not supported" in verdicts else UNDECIDED
@@ -355,7 +136,7 @@ def _cnn_line(predictions, share, groups):
 def _premise_line(folder, groups):
     """C3's premise: half of the variation between photographs is shared by the blocks of a stage."""
     claim = "C3, premise", "the attention needed inside one stage is consistent"
-    runs = _of_all_runs(folder, "gates.csv*", "block")
+    runs = of_all_runs(folder, "gates.csv*", "block")
     if not runs:
         return *claim, UNMEASURED, UNDECIDED, "the arm block"
     agreement = gate_agreement(folder, groups)
@@ -364,7 +145,7 @@ def _premise_line(folder, groups):
         for stage, m in agreement.iterrows()
     )
     verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
-    verdict = _with_all(len(runs), verdict)
+    verdict = with_all(len(runs), verdict)
     return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
 
 
@@ -401,7 +182,7 @@ def _cost_lines(file):
 def _heatmap_line(folder, groups):
     """C5 at the deepest layer with a grid of 6x6 or more."""
     claim = "C5", "heat maps show what the model looks at"
-    if not all(_of_all_runs(folder, "measures.csv*", arm) for arm in ("none", "stage")):
+    if not all(of_all_runs(folder, "measures.csv*", arm) for arm in ("none", "stage")):
         return *claim, UNMEASURED, UNDECIDED, "the arms none and stage"
     measures = read_measures(folder)
     measures = measures[measures["arm"].isin(["none", "stage"])]
@@ -415,7 +196,7 @@ def _heatmap_line(folder, groups):
     ]
     row = found.loc["stage"]
     verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else UNDECIDED
-    verdict = _with_all(measures[measures["arm"] == "stage"]["fold"].nunique(), verdict)
+    verdict = with_all(measures[measures["arm"] == "stage"]["fold"].nunique(), verdict)
     return (
         *claim,
         f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts),
@@ -429,7 +210,7 @@ def transfer_answers(reference: str | Path) -> pd.DataFrame:
     the identity better? No claim of the abstract; judged by the rules and within the contrasts of docs/protocol.md.
     """
     folder = Path(reference) / "transfer"
-    found = _by_pair(read_runs(folder), PAIRS["transfer"], test_share(folder))
+    found = _by_pair(read_runs(folder), PAIRS["transfer"], size_ratio(folder))
     rows = []
     for arm in ("stage", "block"):
         hurt, cured = found.loc[("none", arm)], found.loc[(arm, f"{arm}-identity")]
@@ -479,15 +260,15 @@ def hours(reference: str | Path) -> pd.DataFrame:
         [
             {"experiment": folder.name} | {name: facts[name] for name in columns}
             for folder in experiments
-            for facts in _facts(folder)
+            for facts in facts_of(folder)
         ]
     )
 
 
 # ---- README -------------------------------------------------------------------------------------------------------
 
-BEGIN, END = "<!-- results: generated by python -m paper_repro.claims -->", "<!-- end of results -->"
-CARD = "<!-- model card: generated by python -m paper_repro.claims -->", "<!-- end of model card -->"
+BEGIN, END = "<!-- results: generated by python -m paper_repro.evidence.ledger -->", "<!-- end of results -->"
+CARD = "<!-- model card: generated by python -m paper_repro.evidence.ledger -->", "<!-- end of model card -->"
 
 
 def markdown(reference: str | Path, groups: pd.Series) -> str:
@@ -501,7 +282,7 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
         if not any(Path(reference, name).glob("*/fold*/predictions.csv")):
             continue
         predictions = read_runs(Path(reference, name))
-        beside = contrasts(predictions, pairs, test_share(Path(reference, name)))
+        beside = contrasts(predictions, pairs, size_ratio(Path(reference, name)))
         beside = beside[beside["a"] == "none"].set_index("b")
         lines += ["", f"| {name} | folds | accuracy, % | macro-F1, % | minus `none`, points |", "|---|---|---|---|---|"]
         for _, row in arm_table(predictions, groups).iterrows():

@@ -6,8 +6,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from paper_repro.files import ReproError, cache_dir
-from paper_repro.progress import progress
+from paper_repro.files import ReproError, cache_dir, progress
 
 ATTEMPTS = 3
 

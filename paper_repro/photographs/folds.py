@@ -18,7 +18,7 @@ from paper_repro.files import ReproError
 SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README.md
 TABLES, BITS = 12, 20
 BUCKET = 64  # bounds the comparisons where thousands of images are alike; the components still join them
-COMMITTED = Path(__file__).resolve().parents[1] / "data" / "splits"
+COMMITTED = Path(__file__).resolve().parents[2] / "data" / "splits"
 
 
 @dataclass(frozen=True)

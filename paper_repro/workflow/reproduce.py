@@ -1,6 +1,6 @@
 """Run the workflow (`Snakefile`) for one profile: one at a time per output folder, and stopped as a whole.
 
-    python -m paper_repro.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- SNAKEMAKE OPTIONS]
+    python -m paper_repro.workflow.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- OPTIONS]
 
 Snakemake alone leaves its lock behind when it is killed, and at SIGTERM waits for the notebooks that are running.
 With options that name an executor or a Snakemake profile, the notebooks run on a cluster: see docs/cluster.md.
@@ -20,8 +20,8 @@ from typing import IO
 
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.parameters import parse_json
-from paper_repro.processes import PARENT, cores, follow_parent, hold_lock, on_stop
+from paper_repro.workflow.parameters import parse_json
+from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop
 
 GRACE = 20  # seconds between the request to stop and the kill
 ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
@@ -130,7 +130,7 @@ def _summary(out: Path) -> str:
 
 def main() -> int:
     follow_parent()
-    parser = argparse.ArgumentParser(prog="paper_repro.reproduce", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="paper_repro.workflow.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
     parser.add_argument("--data", help="synthetic, trashnet, or the path of a folder or zip; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")

@@ -1,6 +1,6 @@
 """Choosing each arm's learning rate by the validation part of one fold: the same tries for every arm, no test data.
 
-    python -m paper_repro.tune cpu OUT --arms none stage --rates 0.02 0.05 0.1 [--set '{"epochs": 25}']
+    python -m paper_repro.evidence.tune cpu OUT --arms none stage --rates 0.02 0.05 0.1 [--set '{"epochs": 25}']
 
 Appends one row per training to OUT/tuning.csv and passes over the rows that are there; several processes may share it.
 """
@@ -14,8 +14,8 @@ from filelock import FileLock
 from paper_repro.config import load_profile
 from paper_repro.files import atomic_write
 from paper_repro.keys import kept_keys
-from paper_repro.parameters import parse_json
-from paper_repro.train import fit
+from paper_repro.training import fit
+from paper_repro.workflow.parameters import parse_json
 
 
 def tune(

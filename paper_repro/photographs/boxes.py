@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from defusedxml import ElementTree
 
-from paper_repro import sources
-from paper_repro.archives import open_zip
-from paper_repro.geometry import to_frame
+from paper_repro.photographs import downloads
+from paper_repro.photographs.folders import open_zip
+from paper_repro.photographs.pictures import to_frame
 
 SPECK = 0.005  # share of the frame: TrashNet's smaller boxes mark stains on an object, its smallest object has 0.017
 SIZE_LIMIT = 2**20  # bytes of one annotation
@@ -31,7 +31,7 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
     Raises:
         ReproError: no such zip, or a hostile or damaged one.
     """
-    path = sources.download(sources.BOXES) if str(source) == "download" else Path(source).expanduser()
+    path = downloads.download(downloads.BOXES) if str(source) == "download" else Path(source).expanduser()
     boxes, dropped = [], []
     stems = [PurePosixPath(image).stem for image in table["image"]]
     namesakes = Counter(stems)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paper_repro import archives, sources
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError
+from paper_repro.photographs import downloads, folders
 
 SIZE = 16
 
@@ -211,9 +211,9 @@ def test_hostile_zip_is_refused(make, tmp_path, monkeypatch):
     path = tmp_path / "stranger.zip"
     message = make(path)
     if make is make_total_bomb:
-        monkeypatch.setattr(archives, "TOTAL_LIMIT", 1000)
+        monkeypatch.setattr(folders, "TOTAL_LIMIT", 1000)
     if make is make_too_many:
-        monkeypatch.setattr(archives, "ENTRY_LIMIT", 3)
+        monkeypatch.setattr(folders, "ENTRY_LIMIT", 3)
     before = {file for file in tmp_path.rglob("*") if "cache" not in file.parts}
     with pytest.raises(ReproError, match=message):
         load_dataset(path, SIZE)
@@ -276,8 +276,8 @@ def source(server, tmp_path, monkeypatch):
     with sound_zip(tmp_path / "published.zip") as archive:
         archive.writestr("metal/large.bin", os.urandom(100_000))
     content = (tmp_path / "published.zip").read_bytes()
-    source = sources.Source(f"{server.base}/set.zip", len(content), hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(sources, "TRASHNET", source)
+    source = downloads.Source(f"{server.base}/set.zip", len(content), hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(downloads, "TRASHNET", source)
     server.content = content
     return source
 
@@ -324,18 +324,18 @@ def failures(server):
 
 def test_failed_download_leaves_nothing_and_a_retry_succeeds(server, source, tmp_path):
     """Cut, wrong, a login page, a redirect to plain http: refused with the remedy; then all is well by itself."""
-    downloads = tmp_path / "inner" / "cache" / "downloads"
+    cached = tmp_path / "inner" / "cache" / "downloads"
     for name, answer, reason in failures(server):
         server.answer, server.requests = answer, 0
-        with pytest.raises(ReproError, match=f"(?s){reason}.*try again, or .* by hand into {downloads} as set.zip"):
-            sources.download(source)
-        assert server.requests == sources.ATTEMPTS, name
-        assert not list(downloads.iterdir()), name
+        with pytest.raises(ReproError, match=f"(?s){reason}.*try again, or .* by hand into {cached} as set.zip"):
+            downloads.download(source)
+        assert server.requests == downloads.ATTEMPTS, name
+        assert not list(cached.iterdir()), name
     server.answer = give(server.content)
     with pytest.warns(UserWarning, match="large.bin"):
         assert len(load_dataset("trashnet", SIZE).images) == 4
     server.requests = 0
-    assert sources.download(source).read_bytes() == server.content and not server.requests
+    assert downloads.download(source).read_bytes() == server.content and not server.requests
 
 
 def test_short_interruption_is_overcome(server, source):
@@ -345,24 +345,24 @@ def test_short_interruption_is_overcome(server, source):
         give(server.content[:1000] if server.requests == 1 else server.content, len(server.content))(handler)
 
     server.answer = answer
-    assert sources.download(source).read_bytes() == server.content and server.requests == 2
+    assert downloads.download(source).read_bytes() == server.content and server.requests == 2
 
 
 def test_dead_server_and_a_file_put_by_hand(source, server, tmp_path):
     """Without a connection the message says where the file belongs; there it is found, and checked."""
     dead = replace(source, url="http://127.0.0.1:9/set.zip")
     with pytest.raises(ReproError, match="by hand into .*downloads as set.zip"):
-        sources.download(dead)
+        downloads.download(dead)
     by_hand = tmp_path / "inner" / "cache" / "downloads" / "set.zip"
     by_hand.write_bytes(server.content)
-    assert sources.download(dead) == by_hand
+    assert downloads.download(dead) == by_hand
     by_hand.write_bytes(b"another file")
     with pytest.raises(ReproError, match="could not download"):
-        sources.download(dead)
+        downloads.download(dead)
 
 
 def test_published_sources_are_pinned():
     """https, a commit and a sha256 for each."""
-    for source in (sources.TRASHNET, sources.BOXES):
+    for source in (downloads.TRASHNET, downloads.BOXES):
         assert source.url.startswith("https://") and len(source.sha256) == 64 and source.size > 10**6
         assert any(len(part) == 40 for part in source.url.split("/"))

@@ -15,8 +15,8 @@ from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.keys import run_key
 from paper_repro.model import STAGES
-from paper_repro.splits import Split, load_folds
-from paper_repro.train import _shuffled, _Trainer, fit, identity, rate_at, train
+from paper_repro.photographs.folds import Split, load_folds
+from paper_repro.training import _shuffled, _Trainer, fit, identity, rate_at, train
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_run_folder(config, tmp_path):
 def test_trains_once(config, tmp_path, monkeypatch):
     """An unchanged run is opened, not trained again; one with another recipe is trained."""
     first = train(config, "none", 1, tmp_path)
-    monkeypatch.setattr("paper_repro.train._Trainer.fit", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("paper_repro.training._Trainer.fit", lambda self: pytest.fail("trained again"))
     assert train(config, "none", 1, tmp_path).environment == first.environment
     with pytest.raises(pytest.fail.Exception):
         train(load_profile("smoke", data=config.data, **TINY | {"weight_decay": 0.1}), "none", 1, tmp_path)

@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance
 from paper_repro.config import load_profile
 from paper_repro.data import Dataset
 from paper_repro.files import ReproError
-from paper_repro.splits import committed_folds, load_folds, make_folds, near_duplicate_groups, split
+from paper_repro.photographs.folds import committed_folds, load_folds, make_folds, near_duplicate_groups, split
 
 
 def scene(seed: int, size: int = 96) -> Image.Image:

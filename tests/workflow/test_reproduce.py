@@ -14,11 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from paper_repro import reproduce as workflow
+from paper_repro.workflow import reproduce as workflow
 
 pytestmark = pytest.mark.workflow
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARMS = ["none", "stage"]
 TRAININGS = ["--", "--until", "train"]  # options for Snakemake: the trainings alone
 PARAMETERS = 'profile = "smoke"\ndata = None\nout = "results/smoke"\noverrides = {}\n'
@@ -56,7 +56,7 @@ def project(tmp_path, write_notebook):
 
 def command(*options, **overrides):
     overrides = {"arms": ARMS, "folds": [0], "threads": 1} | overrides
-    return [sys.executable, "-m", "paper_repro.reproduce", "--set", json.dumps(overrides), *options]
+    return [sys.executable, "-m", "paper_repro.workflow.reproduce", "--set", json.dumps(overrides), *options]
 
 
 def reproduce(project, *options, **overrides):
@@ -160,7 +160,7 @@ def test_stopped_by_a_signal(project, number):
     assert reproduce(project, *TRAININGS) == ["03 stage"]
 
 
-@pytest.mark.parametrize("victim", ["paper_repro.reproduce", "snakemake", "paper_repro.execute"])
+@pytest.mark.parametrize("victim", ["paper_repro.workflow.reproduce", "snakemake", "paper_repro.workflow.execute"])
 def test_killed(project, victim):
     """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
     results = project / "results" / "smoke"
@@ -240,7 +240,7 @@ def test_failure_keeps_what_was_finished(project):
 def test_refused_before_work(project, options, message):
     """What is wrong with the call is said in one line, before anything starts."""
     result = subprocess.run(
-        [sys.executable, "-m", "paper_repro.reproduce", *options], cwd=project, capture_output=True, text=True
+        [sys.executable, "-m", "paper_repro.workflow.reproduce", *options], cwd=project, capture_output=True, text=True
     )
     assert result.returncode == 2
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
@@ -301,7 +301,7 @@ def test_make_passes_values_on(project):
         check=True,
     ).stdout
     given = json.loads(printed)
-    assert given[:2] == ["-m", "paper_repro.reproduce"]
+    assert given[:2] == ["-m", "paper_repro.workflow.reproduce"]
     assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
     assert given[10] == str(project.parent)
 

@@ -7,12 +7,12 @@ import pytest
 
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
+from paper_repro.evidence.reference import FILES, PLAN, collect, missing
+from paper_repro.evidence.tune import chosen, read
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import learning_rate, run_key
-from paper_repro.reference import FILES, PLAN, collect, missing
-from paper_repro.splits import load_folds
-from paper_repro.train import identity
-from paper_repro.tune import chosen, read
+from paper_repro.photographs.folds import load_folds
+from paper_repro.training import identity
 
 # docs/protocol.md: an arm that is a variant of another takes that arm's rate.
 VARIANTS = {

@@ -1,0 +1,1 @@
+"""The reference run: making it, its statistics, and the ledger of claims."""

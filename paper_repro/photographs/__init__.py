@@ -1,0 +1,1 @@
+"""Reading what people really have: folders, zips, pictures, boxes, downloads, near-duplicates and folds."""

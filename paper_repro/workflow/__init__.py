@@ -1,0 +1,1 @@
+"""Running notebooks: papermill, Snakemake, locks, signals and pages."""

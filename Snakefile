@@ -25,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import paper_repro
-from paper_repro.config import GATED_ARMS, load_profile
+from paper_repro.config import ARMS, load_profile
 from paper_repro.files import sha256_file
 from paper_repro.keys import data_stamp, run_key
 from paper_repro.workflow.processes import PARENT, follow_parent
@@ -59,7 +59,7 @@ def mark(name, notebook, *decisive):
 
 
 def training_notebook(arm):
-    return "03_stage_se_training" if arm in GATED_ARMS else "02_baseline"
+    return "03_stage_se_training" if ARMS[arm].gated else "02_baseline"
 
 
 def is_valid(mark):
@@ -79,7 +79,7 @@ TRAININGS = [
 SHOWN = [
     getattr(CONFIG, name)
     for name in (
-        "boxes", "image_size", "num_folds", "split_seed", "grouped", "crop_area", "rotate", "jitter", "mixup",
+        "boxes", "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
     )
 ]
 EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)

@@ -21,9 +21,8 @@ from scipy.stats import quantile_test
 from torch.utils.flop_counter import FlopCounterMode
 
 from paper_repro.arms import build_model
-from paper_repro.config import PLAIN_CNNS
+from paper_repro.config import ATTENTION, PLAIN_CNNS
 from paper_repro.files import atomic_write
-from paper_repro.model import ATTENTION
 from paper_repro.training import pick_precision
 
 SETTINGS = [(64, 32), (224, 8)]  # pixels, batch

@@ -4,30 +4,38 @@ from torch import nn
 from torchvision import models
 from torchvision.models.resnet import ResNet
 
+from paper_repro.config import ARMS, PLAIN_CNNS
 from paper_repro.files import ReproError
-from paper_repro.model import ATTENTION, GATE_INIT, STAGES, resnet18, resnet50
+from paper_repro.model import STAGES, resnet18, resnet50
 
 
 def build_model(
     arm: str, backbone: str, num_classes: int, reduction: int = 16, weights: str | None = None
 ) -> nn.Module:
-    """The network of an arm of a profile: an `attention` with or without "-identity", "-double" (`gate_init`) or
-    "-shuffled" (its labels, see `train`), or a plain CNN of claim C2 (torchvision's alexnet, vgg11_bn, densenet121,
-    mobilenet_v3_large). The running statistics of every BatchNorm move at torchvision's default, `momentum` 0.1."""
-    attention, _, variant = arm.partition("-")
-    if attention in ATTENTION:
-        gate_init = variant if variant in GATE_INIT else "default"
+    """The network of an arm of `config.ARMS`: a backbone with the arm's attention, or a plain CNN of torchvision.
+
+    Args:
+        backbone: "resnet18", "resnet50" or "efficientnet_lite0"; a plain CNN does not use it.
+        num_classes: width of the last layer.
+        reduction: r of the squeeze-and-excitation modules.
+        weights: as for `model.resnet50`; None for random ones.
+
+    Raises:
+        ReproError: pretrained weights asked for a plain CNN, a reduction that does not divide, weights that do not fit.
+    """
+    known = ARMS[arm]
+    if known.network not in PLAIN_CNNS:
         if backbone == "efficientnet_lite0":
             from paper_repro.efficientnet import AttentionEfficientNet as make  # its packages are an extra
         else:
             make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
-        model = make(attention, num_classes, reduction, gate_init, weights)
+        model = make(known.network, num_classes, reduction, known.gate_init, weights)
     elif weights is not None:
         raise ReproError(
             f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
         )
     else:
-        model = models.get_model(arm, weights=None, num_classes=num_classes)
+        model = models.get_model(known.network, weights=None, num_classes=num_classes)
     # MobileNetV3 and EfficientNet come with 0.01, for epochs of thousands of steps. With some fifty steps, evaluation
     # would use the statistics of weights long gone (docs/protocol.md, amendments).
     for module in model.modules():

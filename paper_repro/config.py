@@ -1,26 +1,68 @@
-"""The typed configuration of a profile: an unknown key, a wrong type or an impossible value is an error."""
+"""The arms, and the typed configuration of a profile: an unknown key or an impossible value is an error."""
 
 import difflib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
 
 from paper_repro.files import ReproError, project_root
 
-ATTENTION_ARMS = ("block", "stage", "stage_recompute", "stage_output")
-CONTROL_ARMS = ("half", "none-shuffled")
-PLAIN_CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")
-GATED_ARMS = tuple(f"{arm}{start}" for start in ("", "-identity", "-double") for arm in ATTENTION_ARMS)
-ARMS = ("none", *GATED_ARMS, *CONTROL_ARMS, *PLAIN_CNNS)
+ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output", "half")
+GATED = ATTENTION[1:5]  # those with squeeze-and-excitation modules
+GATE_INIT = ("default", "identity", "double")
+PLAIN_CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")  # of claim C2
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What the name of an arm stands for, such as `stage-identity` or `none-shuffled`.
+
+    network: one of `ATTENTION`, in the backbone of the profile, or one of `PLAIN_CNNS`.
+    gate_init: where the gates start (see `model.SqueezeExcitation`).
+    labels: "true", or "shuffled": training and validation labels are permuted and mean nothing.
+    """
+
+    network: str
+    gate_init: str = "default"
+    labels: str = "true"
+
+    @property
+    def name(self) -> str:
+        variants = [value for value in (self.gate_init, self.labels) if value not in ("default", "true")]
+        return "-".join([self.network, *variants])
+
+    @property
+    def gated(self) -> bool:
+        """Whether the network computes gates; notebook 03 trains these arms, notebook 02 the others."""
+        return self.network in GATED
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the arm answers a claim about attention, and is neither a control nor a plain CNN."""
+        return self.gated or self == Arm("none")
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm("none"),
+        *(Arm(network, gate_init) for gate_init in GATE_INIT for network in GATED),
+        Arm("half"),
+        Arm("none", labels="shuffled"),
+        *(Arm(network) for network in PLAIN_CNNS),
+    )
+}
+RENAMED = {"faithful": "faithfulness_images", "averaging": "ema_decay"}  # keys of Config in earlier runs
 
 
 class Config(BaseModel):
     """What to run and how; one flat level, read from `profiles/NAME.yaml`.
 
-    Everything but `arms`, `folds` and `workers` decides the numbers of a run.
+    Everything but `arms`, `folds`, `repeats` and `workers` decides the numbers of a run.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -30,13 +72,13 @@ class Config(BaseModel):
     boxes: str | None = Field(None, description="download, or the path of a zip of Pascal VOC boxes")
     image_size: int = Field(ge=32, le=1024, description="side of the network's square input, pixels")
     num_folds: int = Field(5, ge=2, le=20)
-    split_seed: int = Field(0, ge=0, lt=2**31)
     grouped: bool = Field(True, description="near-identical photographs in one part; false only to measure leakage")
 
     # What is trained
     backbone: Literal["resnet18", "resnet50", "efficientnet_lite0"] = "resnet50"
     arms: list[str] = Field(min_length=1)
     folds: list[int] = Field(min_length=1)
+    repeats: list[int] = Field([0], min_length=1, description="repeat r: split seed r, training seeds 5r + fold")
     reduction: int = Field(16, ge=1, description="r of the squeeze-and-excitation module")
     weights: str | None = Field(None, description="IMAGENET1K_V1, IMAGENET1K_V2 or a local file")
 
@@ -54,10 +96,12 @@ class Config(BaseModel):
     rotate: bool = Field(description="random right angles")
     jitter: float = Field(ge=0, lt=1, description="largest change of brightness, contrast and saturation")
     mixup: float = Field(ge=0, le=10, description="alpha of the Beta distribution; 0: off")
-    averaging: float = Field(ge=0, lt=1, description="decay of the weights' moving average per step; 0: off")
+    ema_decay: float = Field(ge=0, lt=1, description="decay of the weights' moving average per step; 0: off")
 
     # What is measured afterwards; the training does not depend on it
-    faithful: int = Field(24, ge=1, description="test images whose insertion, deletion and ROAD curves are measured")
+    faithfulness_images: int = Field(
+        24, ge=1, description="test images whose insertion, deletion and ROAD curves are measured"
+    )
 
     # The machine
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -80,7 +124,7 @@ class Config(BaseModel):
         for arm in [*self.arms, *self.learning_rates]:
             if arm not in ARMS:
                 raise ValueError(f"arms: '{arm}' is no arm{_closest(arm, ARMS)}; the arms are {', '.join(ARMS)}")
-        for name, values in (("arms", self.arms), ("folds", self.folds)):
+        for name, values in (("arms", self.arms), ("folds", self.folds), ("repeats", self.repeats)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {values} names one twice: name each once")
         for fold in self.folds:
@@ -88,6 +132,9 @@ class Config(BaseModel):
                 raise ValueError(
                     f"folds: {fold} is outside 0 to {self.num_folds - 1}: there are {self.num_folds} folds"
                 )
+        for repeat in self.repeats:
+            if not 0 <= repeat < 10_000:
+                raise ValueError(f"repeats: {repeat} is outside 0 to 9999: number them 0, 1, 2, ...")
         for name, rate in self.learning_rates.items():
             if not (math.isfinite(rate) and rate > 0):
                 raise ValueError(f"learning_rates: {rate} for '{name}' is not above 0: give a positive number")
@@ -104,19 +151,6 @@ class Config(BaseModel):
         if self.weights is not None and self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":
             raise ValueError("weights: torchvision has no IMAGENET1K_V2 for resnet18: use IMAGENET1K_V1")
         return self
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a doubled key instead of keeping the last one without a word."""
-
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        doubled = {key for key in keys if keys.count(key) > 1}
-        if doubled:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{doubled.pop()}' stands twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep=deep)
 
 
 def load_profile(name: str | Path, **overrides) -> Config:
@@ -141,13 +175,16 @@ def load_profile(name: str | Path, **overrides) -> Config:
                 f"there are {', '.join(known)}, or give the path of a YAML file"
             )
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ReproError(f"profile: cannot read {path} ({error.strerror}): give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise ReproError(f"profile: {path} is not plain YAML with each key once: {error}") from error
     if not isinstance(values, dict):
         raise ReproError(f"profile: {path} holds no 'key: value' lines: copy one of the files in profiles/")
+    values = {RENAMED.get(key, key): value for key, value in values.items()}
+    if values.get("split_seed") == 0:  # of runs made before `repeats`, which took its place
+        del values["split_seed"]
     values |= {key: value for key, value in overrides.items() if value is not None}
     for key in ("data", "boxes", "weights"):
         if isinstance(values.get(key), str) and _is_path(values[key]):
@@ -177,7 +214,7 @@ def _explain(problem: dict) -> str:
         return str(problem["ctx"]["error"])
     note = f" ({fields[key].description})" if key in fields and fields[key].description else ""
     if isinstance(given, str) and problem["type"] in ("float_type", "int_type"):
-        note += "; YAML reads 1e-4 as text: write 1.0e-4, without quotes"
+        note += "; write the number without quotes"
     return f"{key}: {given!r} is refused: {problem['msg'][0].lower()}{problem['msg'][1:]}{note}"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from paper_repro.config import Config
+from paper_repro.config import ARMS, RENAMED, Config
 
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
@@ -31,8 +31,31 @@ _SAME_NUMBERS = (
     "ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
 )
-# These keys of Config do not: which runs there are, and how fast one goes.
-_INCIDENTAL = {"arms", "folds", "workers", "threads", "faithful", "data", "boxes", "learning_rates", "learning_rate"}
+# These keys of Config do not: which runs there are, how fast one goes, and what is measured afterwards.
+_INCIDENTAL = {
+    "arms", "folds", "repeats", "workers", "threads", "faithfulness_images", "data", "boxes", "learning_rates",
+    "learning_rate",
+}  # fmt: skip
+
+
+def run_folder(out: str | Path, arm: str, fold: int, repeat: int = 0) -> Path:
+    """`out/ARM/foldK`; for a repeat r above 0 `out/ARM/repeatR/foldK`."""
+    return Path(out, arm, *([f"repeat{repeat}"] if repeat else []), f"fold{fold}")
+
+
+def find_runs(out: str | Path, file: str = "done", arm: str = "*") -> dict[tuple[str, int, int], Path]:
+    """(arm, repeat, fold) -> that file (a pattern is allowed) of every run below `out` that has it, in this order."""
+    found = {}
+    for path in [*Path(out).glob(f"{arm}/fold*/{file}"), *Path(out).glob(f"{arm}/repeat*/fold*/{file}")]:
+        name, *repeat, fold, _ = path.relative_to(out).parts
+        found[name, int(repeat[0][6:]) if repeat else 0, int(fold[4:])] = path
+    order = list(ARMS)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])))
+
+
+def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
+    """Seed of one training; each pair of repeat and fold has its own."""
+    return config.num_folds * repeat + fold
 
 
 def code_hash() -> str:
@@ -40,22 +63,26 @@ def code_hash() -> str:
     return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in DECISIVE)
 
 
-def run_key(config: Config, arm: str, fold: int, data: str) -> str:
+def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> str:
     """Twelve digits that differ wherever the numbers of two runs may differ on one machine.
 
     Args:
-        data: what identifies the data set: a `Dataset.fingerprint`, or for the workflow `data_stamp(config.data)`.
+        data: what identifies the data set: `training.data_key`, or for the workflow `data_stamp(config.data)`.
     """
-    return _key(config, arm, fold, data, code_hash())
+    return _key(config, arm, fold, data, repeat, code_hash())
 
 
-def kept_keys(config: Config, arm: str, fold: int, data: str) -> list[str]:
+def kept_keys(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> list[str]:
     """`run_key`, and what it was under earlier code that gave the kept runs the same numbers."""
-    return [_key(config, arm, fold, data, code) for code in (code_hash(), *_SAME_NUMBERS)]
+    return [_key(config, arm, fold, data, repeat, code) for code in (code_hash(), *_SAME_NUMBERS)]
 
 
-def _key(config: Config, arm: str, fold: int, data: str, code: str) -> str:
-    recipe = {key: value for key, value in config.model_dump().items() if key not in _INCIDENTAL}
+def _key(config: Config, arm: str, fold: int, data: str, repeat: int, code: str) -> str:
+    earlier_names = {new: old for old, new in RENAMED.items()}  # so that a kept run keeps its key
+    recipe = {
+        earlier_names.get(name, name): value for name, value in config.model_dump().items() if name not in _INCIDENTAL
+    }
+    recipe |= {"split_seed": repeat}  # the name that the earlier runs' keys hold
     recipe |= {"learning_rate": learning_rate(config, arm), "arm": arm, "fold": fold, "data": data, "code": code}
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 

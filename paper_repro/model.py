@@ -13,11 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from paper_repro.config import ATTENTION, GATE_INIT
 from paper_repro.files import ReproError
 from paper_repro.weights import load_pretrained, pretrained_file
 
-ATTENTION = ("none", "block", "stage", "stage_recompute", "stage_output", "half")
-GATE_INIT = ("default", "identity", "double")
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 

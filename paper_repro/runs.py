@@ -9,12 +9,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
+from ruamel.yaml import YAML
 from torch import Tensor, nn
 
 from paper_repro import evaluate
@@ -97,7 +98,7 @@ def write_run(
     agreement: `heatmaps.gate_agreement` of the test photographs, for networks with several gates a stage.
     """
     texts = {
-        "config.yaml": yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
+        "config.yaml": as_yaml(config.model_dump()),
         "history.csv": history.to_csv(index=False),
         "predictions.csv": predictions.to_csv(index=False),
         "measures.csv": measures.to_csv(index=False),
@@ -110,6 +111,13 @@ def write_run(
         for name, text in reversed(texts.items()):  # the stack moves what it was given last into place first
             files.enter_context(atomic_write(folder / name)).write_text(text, encoding="utf-8")
         (folder / "done").unlink(missing_ok=True)  # it vouched for the older ones
+
+
+def as_yaml(values: dict) -> str:
+    """Plain YAML in the order of the keys."""
+    text = StringIO()
+    YAML().dump(values, text)
+    return text.getvalue()
 
 
 def load_run(folder: str | Path, finished: bool = True) -> Run:

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from paper_repro import checkpoint, evaluate, heatmaps, runs
 from paper_repro.arms import build_model, stage_layers
 from paper_repro.augment import TrainingEpoch, normalise, to_float, to_input, whole
-from paper_repro.config import Config
+from paper_repro.config import ARMS, Config
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, cache_dir, check_writable, watched
 from paper_repro.keys import learning_rate, run_key
@@ -174,7 +174,7 @@ class _Trainer:
         self.dataset, self.parts, self.scratch = dataset, parts, scratch
         self.num_classes = len(dataset.classes)
         self.truth = dataset.table["truth"].to_numpy(np.int64)
-        self.labels = _shuffled(self.truth, parts, self.seed) if arm.endswith("-shuffled") else self.truth
+        self.labels = _shuffled(self.truth, parts, self.seed) if ARMS[arm].labels == "shuffled" else self.truth
         torch.set_num_threads(config.threads)
         torch.manual_seed(self.seed)
         self.precision = pick_precision(config)
@@ -195,8 +195,8 @@ class _Trainer:
         )
         self.model, self.optimizer = self.fabric.setup(self.raw, optimizer)
         self.averaged = (
-            AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(config.averaging), use_buffers=True)
-            if config.averaging
+            AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+            if config.ema_decay
             else None
         )
         self.history: list[dict] = []
@@ -269,7 +269,7 @@ class _Trainer:
             dataset.table["image"].to_numpy()[indices],
             masks,
             boxes,
-            faithful=self.config.faithful,
+            faithful=self.config.faithfulness_images,
             seed=self.seed,
         )
 

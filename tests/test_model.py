@@ -13,8 +13,9 @@ from torch.utils.checkpoint import checkpoint
 from torchvision import models
 
 from paper_repro.arms import build_model, stage_layers
+from paper_repro.config import ATTENTION
 from paper_repro.files import ReproError
-from paper_repro.model import ATTENTION, STAGES, SqueezeExcitation, resnet18, resnet50
+from paper_repro.model import STAGES, SqueezeExcitation, resnet18, resnet50
 
 PARAMETERS = {
     "none": 23_520_326,

@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 import pytest
-import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -50,7 +50,7 @@ def test_each_dependency_has_its_reason():
 
 def test_conda_installs_the_same():
     """environment.yml takes Python from conda and everything else from pyproject.toml with constraints.txt."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
     assert "python=3.11" in conda and "pip" in conda
     assert not {Requirement(re.sub("=.*", "", name)).name for name in conda} & set(PINS)
@@ -88,7 +88,7 @@ def test_nothing_conflicts():
 
 def test_citation_prefers_the_paper():
     """CITATION.cff names the reproduced paper as what to cite."""
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
     paper = citation["preferred-citation"]
     assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
     assert paper["doi"] == "10.1109/ACCESS.2024.3397323"

@@ -16,10 +16,10 @@ TINY = dict(
     batch_size=8,
     warmup_epochs=1,
     threads=1,
-    faithful=1,
+    faithfulness_images=1,
     num_folds=3,
     mixup=0.2,
-    averaging=0.5,
+    ema_decay=0.5,
     precision="32-true",
     accelerator="cpu",
 )

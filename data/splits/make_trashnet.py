@@ -1,4 +1,4 @@
-"""Makes `trashnet.csv`: folds in which photographs of one object, or of one print, stay together.
+"""Makes `trashnet.csv` and `trashnet-repeat1.csv`: folds in which photographs of one object, or of one print, stay together.
 
     python data/splits/make_trashnet.py ../shared/data/trashnet/dataset-resized.zip
 
@@ -22,7 +22,13 @@ import pandas as pd
 
 from paper_repro.files import atomic_write, progress
 from paper_repro.photographs.folders import open_tree
-from paper_repro.photographs.folds import groups_from_pairs, make_folds, near_duplicate_pairs
+from paper_repro.photographs.folds import (
+    COMMITTED_REPEATS,
+    folds_file,
+    groups_from_pairs,
+    make_folds,
+    near_duplicate_pairs,
+)
 from paper_repro.photographs.pictures import square_picture
 
 SIZE = 256  # px
@@ -91,7 +97,7 @@ def same_object_pairs(squares: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.concatenate(pairs)
 
 
-def main(source: Path, target: Path) -> None:
+def main(source: Path) -> None:
     with open_tree(source) as tree, ThreadPoolExecutor(os.cpu_count()) as pool:
         squares = np.stack(list(pool.map(lambda entry: square_picture(tree.read(entry), SIZE)[0], tree.entries)))
     table = pd.DataFrame([{"image": entry.image, "label": entry.label} for entry in tree.entries])
@@ -99,9 +105,10 @@ def main(source: Path, target: Path) -> None:
     table["excluded"] = table["label"].groupby(pixels).transform("nunique") > 1
     near, same = near_duplicate_pairs(squares), same_object_pairs(squares, table["label"].to_numpy())
     table["group"] = groups_from_pairs(np.concatenate([near, same]), len(table))
-    folds = make_folds(table, num_folds=5, seed=0)
-    with atomic_write(target) as path:
-        folds.to_csv(path, index=False)
+    for repeat in range(COMMITTED_REPEATS):
+        folds = make_folds(table, num_folds=5, seed=repeat)
+        with atomic_write(folds_file("trashnet", repeat)) as path:
+            folds.to_csv(path, index=False)
     sizes = table["group"].value_counts()
     print(
         f"{len(near)} near-identical pairs, {len(same)} pairs of one object, {len(sizes)} groups, "
@@ -113,4 +120,4 @@ def main(source: Path, target: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(__file__).with_name("trashnet.csv"))
+    main(Path(sys.argv[1]))

@@ -40,7 +40,7 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
 
 def of_all_runs(folder, name, arm="*"):
     """A file of every run below the folder, in the order of the arms in `ARMS`, then of the folds."""
-    return sorted(Path(folder).glob(f"{arm}/fold*/{name}"), key=lambda file: (ARMS.index(file.parts[-3]), file))
+    return sorted(Path(folder).glob(f"{arm}/fold*/{name}"), key=lambda file: (list(ARMS).index(file.parts[-3]), file))
 
 
 def tables(files):

@@ -19,6 +19,7 @@ SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README
 TABLES, BITS = 12, 20
 BUCKET = 64  # bounds the comparisons where thousands of images are alike; the components still join them
 COMMITTED = Path(__file__).resolve().parents[2] / "data" / "splits"
+COMMITTED_REPEATS = 2
 
 
 @dataclass(frozen=True)
@@ -164,22 +165,28 @@ def _partition(labels: np.ndarray, groups: np.ndarray, parts: int, seed: int) ->
     return number
 
 
-def committed_folds(name: str) -> pd.DataFrame:
-    """The folds of `data/splits/NAME.csv`, made with seed 0."""
-    path = COMMITTED / f"{name}.csv"
+def folds_file(name: str, repeat: int) -> Path:
+    """Where the committed folds of a repeat lie: `data/splits/NAME.csv`, above repeat 0 `NAME-repeatR.csv`."""
+    return COMMITTED / (f"{name}-repeat{repeat}.csv" if repeat else f"{name}.csv")
+
+
+def committed_folds(name: str, repeat: int = 0) -> pd.DataFrame:
+    """The committed folds of a repeat r, made with seed r."""
+    path = folds_file(name, repeat)
     try:
         return pd.read_csv(path, keep_default_na=False)
     except OSError as error:
         raise ReproError(f"cannot read {path} ({error.strerror}): restore it with git checkout") from error
 
 
-def load_folds(dataset, config: Config) -> pd.DataFrame:
-    """Folds of a `Dataset`, row by row as its table: TrashNet's committed ones where they apply, else computed."""
-    if dataset.name == "trashnet" and config.split_seed == 0 and config.grouped:
-        folds = committed_folds("trashnet")
+def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
+    """Folds of a `Dataset`, row by row as its table: TrashNet's committed ones where they apply, else computed with the
+    repeat's number as their seed."""
+    if dataset.name == "trashnet" and repeat < COMMITTED_REPEATS and config.grouped:
+        folds = committed_folds("trashnet", repeat)
         if folds["fold"].nunique() == config.num_folds:
             return folds.set_index("image").loc[dataset.table["image"]].reset_index()
-    return make_folds(dataset.table, config.num_folds, config.split_seed, config.grouped)
+    return make_folds(dataset.table, config.num_folds, repeat, config.grouped)
 
 
 def split(folds: pd.DataFrame, fold: int) -> Split:

@@ -129,9 +129,14 @@ def test_unknown_fold_is_an_error():
 # ---- TrashNet's committed folds ---------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", params=[0, 1])
+def repeat(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def committed():
-    return committed_folds("trashnet")
+def committed(repeat):
+    return committed_folds("trashnet", repeat)
 
 
 def test_committed_folds_are_whole(committed):
@@ -159,16 +164,23 @@ def test_committed_folds_are_whole(committed):
         assert set(label.iloc[parts.validation]) == set(label)
 
 
-def test_committed_folds_are_used_by_name(committed):
-    """A data set with TrashNet's names gets them in its own order, for five folds and seed 0 only."""
+def test_repeats_share_groups_and_not_folds():
+    """Another repeat deals the same groups out anew."""
+    first, second = committed_folds("trashnet", 0), committed_folds("trashnet", 1)
+    assert first[["image", "group", "excluded"]].equals(second[["image", "group", "excluded"]])
+    assert (first["fold"] == second["fold"]).mean() < 0.4
+
+
+def test_committed_folds_are_used_by_name(committed, repeat):
+    """A data set with TrashNet's names gets them in its own order, for five folds and the committed repeats only."""
     table = committed.sample(frac=1, random_state=0).reset_index(drop=True)
     table["label"] = table["image"].str.split("/").str[0]
     dataset = Dataset("trashnet", ("cardboard",), np.empty(0), table, None, None, "")
-    found = load_folds(dataset, load_profile("cpu"))
+    found = load_folds(dataset, load_profile("cpu"), repeat)
     assert found["image"].tolist() == table["image"].tolist()
     pd.testing.assert_frame_equal(
         found.sort_values("image", ignore_index=True), committed.sort_values("image", ignore_index=True)
     )
     assert load_folds(dataset, load_profile("cpu", num_folds=4, folds=[0]))["fold"].nunique() == 4
-    for other in ({"split_seed": 1}, {"grouped": False}):
-        assert not load_folds(dataset, load_profile("cpu", **other))["fold"].equals(found["fold"])
+    assert not load_folds(dataset, load_profile("cpu"), 2)["fold"].equals(found["fold"])
+    assert not load_folds(dataset, load_profile("cpu", grouped=False), repeat)["fold"].equals(found["fold"])

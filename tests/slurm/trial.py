@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = {"epochs": 2, "batch_size": 64, "faithful": 1}
+TINY = {"epochs": 2, "batch_size": 64, "faithfulness_images": 1}
 # One at a time, for the sake of what else this machine does; and a look at the queue as often as the executor allows.
 SLURM = ["--workflow-profile", "profiles/slurm", "--jobs", "1", "--slurm-init-seconds-before-status-checks", "5"]
 TRAININGS = ["--until", "train"]

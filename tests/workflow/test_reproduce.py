@@ -312,7 +312,7 @@ def test_the_real_notebooks_end_to_end(tmp_path):
     chance, a run's folder holds what later notebooks rely on, figures and pages lie where the closing lines say, and a
     run opens and predicts."""
     out = tmp_path / "results"
-    tiny = {"epochs": 2, "batch_size": 64, "faithful": 1, "learning_rate": 1e-9}
+    tiny = {"epochs": 2, "batch_size": 64, "faithfulness_images": 1, "learning_rate": 1e-9}
     result = subprocess.run(
         command("--out", str(out), **tiny),
         cwd=ROOT,

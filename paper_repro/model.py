@@ -1,11 +1,12 @@
 """ResNet with squeeze-and-excitation once per stage (the paper), once per block (SENet), and variants and controls.
 
 Bai and Joe, IEEE Access 12 (2024), put one squeeze-and-excitation (SE) module into each stage of ResNet50, keep the
-gate it computes in a "global tensor" and reuse it in the stage's other blocks. Here that tensor is a value of one
-forward pass (`StoredGate`), so nothing outlives the pass.
+gate it computes in a "global tensor" and reuse it in the stage's other blocks. `Stage.forward` does this; there the
+tensor is a local name, so nothing outlives the pass.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ class SqueezeExcitation(nn.Module):
         channels: C, of the tensor to be recalibrated.
         reduction: r; the hidden width is C // r. ReproError where r is not a divisor of C.
         gate_init: "default" (gate in (0, 1), near 0.5 at the start), "identity", or "double": 2·sigmoid with the
-            default's weights, near 1 at the start, which parts the gate's range from its exact start.
+            default's weights, near 1 at the start, which separates the gate's range from its initial value.
     """
 
     def __init__(self, channels: int, reduction: int = 16, gate_init: str = "default"):
@@ -67,21 +68,6 @@ class HalfGate(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """Gate (N, C) of `u` (N, C, H, W)."""
         return torch.full(u.shape[:2], 0.5, device=u.device)
-
-
-class StoredGate:
-    """The paper's global tensor, living for one forward pass of one stage: the first block stores the gate, the others
-    read it. The first block always computes, so a recomputation (activation checkpointing) never reads an old gate."""
-
-    def __init__(self, se: SqueezeExcitation):
-        self.se = se
-
-    def compute(self, u: Tensor) -> Tensor:
-        self.gate = self.se(u)
-        return self.gate
-
-    def reuse(self, u: Tensor) -> Tensor:
-        return self.gate
 
 
 def recalibrate(shortcut: Tensor, u: Tensor, gate: Tensor) -> Tensor:
@@ -165,25 +151,21 @@ class Stage(nn.Module):
         """(N, C_in, H, W) -> (N, C, H', W'); appends each gate (N, C) computed on the way to `gates`."""
         gates = [] if gates is None else gates
 
-        def recorded(excite):
-            def excite_and_record(u):
-                gates.append(excite(u))
-                return gates[-1]
+        def excite(u, se):
+            gates.append(se(u))
+            return gates[-1]
 
-            return excite_and_record
-
-        stored = StoredGate(self.se) if self.attention == "stage" else None
-        excite = stored and recorded(stored.compute)
+        stored = None  # the paper's "global tensor", for this pass alone
         for block in self:
             if not block.has_shortcut or self.attention == "stage_output":
                 x = block(x)
-            elif self.attention == "stage":
-                x = block(x, excite)
-                excite = stored.reuse
-            else:  # the block's own module for "block", the stage's for "stage_recompute" and "half"
-                x = block(x, recorded(self.se if block.se is None else block.se))
+            elif self.attention == "stage" and stored is not None:
+                x = block(x, lambda u, gate=stored: gate)  # reuse it
+            else:
+                x = block(x, partial(excite, se=block.se or self.se))  # compute a gate
+                stored = gates[-1]
         if self.attention == "stage_output":
-            x = x * recorded(self.se)(x)[:, :, None, None].to(x.dtype)
+            x = x * excite(x, self.se)[:, :, None, None].to(x.dtype)
         return x
 
 

@@ -25,7 +25,7 @@ from paper_repro.data import Dataset, load_dataset
 from paper_repro.gradcam import GradCAM
 from paper_repro.model import STAGES, resnet50
 from paper_repro.photographs.folds import load_folds, split
-from paper_repro.training import _Trainer, pick_precision
+from paper_repro.training import Trainer, pick_precision
 
 SHORT = {"32-true": "float32", "bf16-mixed": "bfloat16"}
 EPOCH_BATCHES = 8
@@ -57,11 +57,11 @@ class Bench:
         return images, torch.randint(6, (count,), device=self.device)
 
 
-def trainer(config: Config, dataset: Dataset, batches: int, scratch: Path) -> _Trainer:
+def trainer(config: Config, dataset: Dataset, batches: int, scratch: Path) -> Trainer:
     """paper_repro's own training (its loop, no copy of it) of the stage arm, with an epoch of `batches` batches."""
     parts = split(load_folds(dataset, config), 0)
     parts = replace(parts, train=np.resize(parts.train, batches * config.batch_size))
-    return _Trainer(config, "stage", 0, dataset, parts, scratch)
+    return Trainer(config, "stage", dataset, parts, 0, scratch, "stage")
 
 
 class BareLoop:
@@ -110,7 +110,7 @@ def epoch(bench: Bench) -> Iterator[Row]:
         bare = BareLoop(bench, resnet50("stage"), bench.batch(config.image_size, config.batch_size), precision)
         taken = in_turn(
             {
-                "ours": lambda ours=ours: ours._train_epoch(1)["seconds"],
+                "ours": lambda ours=ours: ours.train_epoch(1)["seconds"],
                 "bare": lambda bare=bare: bare.train(EPOCH_BATCHES),
             },
             bench.rounds,
@@ -127,8 +127,8 @@ def epoch(bench: Bench) -> Iterator[Row]:
     ours.history, ours.best = [], {"state": ours.raw.state_dict()}
     taken = in_turn(
         {
-            "validation": lambda: ours._validate()["validation_seconds"],
-            "checkpoint": lambda: checkpoint.save(bench.scratch, 1, ours._state()),
+            "validation": lambda: ours.validate()["validation_seconds"],
+            "checkpoint": lambda: checkpoint.save(bench.scratch, 1, ours.state()),
         },
         bench.rounds,
     )
@@ -301,7 +301,7 @@ def _augmentation(bench: Bench, config: Config) -> Iterator[Row]:
         for workers in (0, 1)
     }
     taken = in_turn(
-        {workers: lambda ours=ours: ours._train_epoch(1)["seconds"] for workers, ours in epochs.items()}, bench.rounds
+        {workers: lambda ours=ours: ours.train_epoch(1)["seconds"] for workers, ours in epochs.items()}, bench.rounds
     )
     yield speed("tried: augmentation in the training process", "in a process of its own", taken[0], taken[1])
 

@@ -31,7 +31,7 @@ from paper_repro.config import load_profile
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.evaluate import metrics, predictions_frame
 from paper_repro.photographs.folds import Split, make_folds, near_duplicate_groups
-from paper_repro.training import _Trainer
+from paper_repro.training import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW, MANY = 2_500, 25_000
@@ -122,7 +122,7 @@ def child_memory(count: int) -> float:
         truth = np.arange(count) % 6
         table = pd.DataFrame({"truth": truth})
         dataset = Dataset("noise", synthetic.CLASSES, images, table, None, None, "")
-        ours = _Trainer(config, "stage", 0, dataset, Split(*[np.arange(count)] * 3), Path(scratch))
+        ours = Trainer(config, "stage", dataset, Split(*[np.arange(count)] * 3), 0, Path(scratch), "stage")
         done, sizes = threading.Event(), []
 
         def sample():
@@ -131,7 +131,7 @@ def child_memory(count: int) -> float:
 
         thread = threading.Thread(target=sample)
         thread.start()
-        ours._train_epoch(1)
+        ours.train_epoch(1)
         done.set()
         thread.join()
     return max(sizes)
@@ -205,7 +205,7 @@ def child_epochs(threads: int) -> float:
     dataset = load_dataset("synthetic", config.prepared_size)
     with tempfile.TemporaryDirectory() as scratch:
         ours = trainer(config, dataset, EPOCH_BATCHES, scratch)
-        return float(np.median([ours._train_epoch(epoch)["seconds"] for epoch in range(1, 5)][1:]))
+        return float(np.median([ours.train_epoch(epoch)["seconds"] for epoch in range(1, 5)][1:]))
 
 
 def two_runs(bench: Bench) -> Iterator[Row]:

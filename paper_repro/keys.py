@@ -4,13 +4,16 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
 from paper_repro.config import ARMS, RENAMED, Config
+from paper_repro.files import sha256_file
 
+MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
     "arms",
@@ -25,6 +28,7 @@ DECISIVE = (
     "training",
     "weights",
 )
+MEASURING = ("gradcam", "heatmaps", "measures")
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
 # `arms.build_model` now sets was in one of them (the evidence: results/reference/README.md).
 _SAME_NUMBERS = (
@@ -53,14 +57,35 @@ def find_runs(out: str | Path, file: str = "done", arm: str = "*") -> dict[tuple
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])))
 
 
+def vouch(folder: Path, *others: Path) -> str:
+    """Content of a `done`: the time, and the sha256 of the files of a run's folder and of others.
+
+    The measures do not count: they have a key of their own and may be made again.
+    """
+    files = {*others}
+    if (folder / "metrics.json").exists():
+        files |= {path for path in folder.iterdir() if path.is_file() and path.name not in (*MEASURES, "done")}
+    hashes = {path.name: sha256_file(path) for path in sorted(files)}
+    return json.dumps({"finished": datetime.now(UTC).isoformat(), "sha256": hashes}, indent=1) + "\n"
+
+
 def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
     """Seed of one training; each pair of repeat and fold has its own."""
     return config.num_folds * repeat + fold
 
 
 def code_hash() -> str:
-    """sha256 over the decisive modules' syntax trees, without docstrings."""
-    return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in DECISIVE)
+    """sha256 over the syntax trees of the modules that decide a run's numbers, without docstrings."""
+    return _hash_of(DECISIVE)
+
+
+def measuring_code() -> str:
+    """sha256 over the syntax trees of the modules that measure heat maps, without docstrings."""
+    return _hash_of(MEASURING)
+
+
+def _hash_of(modules: Iterable[str]) -> str:
+    return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in modules)
 
 
 def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> str:

@@ -5,11 +5,13 @@ validation part; the test fold is read once, after training.
 """
 
 import hashlib
+import json
 import math
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,40 +21,50 @@ import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from paper_repro import checkpoint, evaluate, heatmaps, runs
-from paper_repro.arms import build_model, stage_layers
-from paper_repro.augment import TrainingEpoch, normalise, to_float, to_input, whole
+from paper_repro import checkpoint, evaluate, runs
+from paper_repro.arms import build_model
+from paper_repro.augment import TrainingEpoch, to_input
 from paper_repro.config import ARMS, Config
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, cache_dir, check_writable, watched
-from paper_repro.keys import learning_rate, run_key
+from paper_repro.keys import kept_keys, learning_rate, run_folder, training_seed
 from paper_repro.photographs.folds import Split, load_folds, split
 
 
-def train(config: Config, arm: str, fold: int, out: str | Path) -> runs.Run:
+def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0) -> runs.Run:
     """Trains or loads: a finished run of the same key is opened, a begun one is resumed, else it starts.
 
-    Writes the run's folder `out/ARM/foldK/` (see `runs.write_run`); weights and checkpoints lie in the cache folder.
-    Fold k is trained with seed k.
+    Writes the run's folder (`keys.run_folder`; its files: `runs.write_run`). Checkpoints lie in the cache folder until
+    the run is finished.
+
+    Args:
+        arm: one of `config.ARMS`.
+        fold: the test fold; with `repeat` it decides the seed (`keys.training_seed`).
+        out: folder of the runs.
+        repeat: number of the repeat; it is the seed of the split into folds.
 
     Raises:
         ReproError: data, folder or configuration that cannot work, before training starts; another process that trains
             the same run; a loss that is no longer finite.
     """
-    folder = Path(out) / arm / f"fold{fold}"
-    dataset, parts, key = _open(config, arm, fold)
-    trained = _trained(folder, key)
-    if trained is not None:
-        return trained
+    folder = run_folder(out, arm, fold, repeat)
+    dataset, parts, keys = _open(config, arm, fold, repeat)
+    if (run := _finished(folder, keys)) is not None:
+        metrics = _metrics(run.predictions, dataset, run.environment["seed"])
+        if metrics != run.metrics:  # the code of `evaluate` has changed
+            runs.write_files(folder, {"metrics.json": json.dumps(metrics, indent=1).encode()}, outdated=["done"])
+        return replace(run, metrics=metrics)
     check_writable(folder)
-    with _locked(arm, fold, key) as scratch:
-        trainer = _Trainer(config, arm, fold, dataset, parts, scratch)
+    name = f"{arm}, fold {fold}" + (f", repeat {repeat}" if repeat else "")
+    with _locked(name, keys[0]) as scratch:
+        trainer = Trainer(config, arm, dataset, parts, training_seed(config, fold, repeat), scratch, name)
         history = trainer.fit()
-        _write(folder, key, trainer, history)
+        _write(folder, trainer, history, {"arm": arm, "fold": fold, "repeat": repeat, "key": keys[0]})
         for file in scratch.glob("epoch*.pt"):
             file.unlink()
     return runs.load_run(folder, finished=False)
@@ -63,25 +75,40 @@ def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
 
     It resumes as `train` does and keeps its checkpoint, so that a second call only reads the history.
     """
-    dataset, parts, key = _open(config, arm, fold)
-    with _locked(arm, fold, key) as scratch:
-        return _Trainer(config, arm, fold, dataset, parts, scratch).fit()
+    dataset, parts, keys = _open(config, arm, fold, repeat=0)
+    name = f"{arm}, fold {fold}"
+    with _locked(name, keys[0]) as scratch:
+        return Trainer(config, arm, dataset, parts, training_seed(config, fold), scratch, name).fit()
 
 
-def _open(config: Config, arm: str, fold: int) -> tuple[Dataset, Split, str]:
-    """The data, their parts and the run's key."""
+def data_key(dataset: Dataset, folds: pd.DataFrame) -> str:
+    """What a run learns from: the pictures, and which of them stand in which part; a sha256."""
+    return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
+
+
+def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Split, list[str]]:
+    """The data, their parts and the keys under which the run may be known; the first is today's."""
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
-    folds = load_folds(dataset, config)
+    folds = load_folds(dataset, config, repeat)
     parts = split(folds, fold)
     if config.batch_size > len(parts.train):
         raise ReproError(
             f"batch_size: {config.batch_size} is more than the {len(parts.train)} training images: make it smaller"
         )
-    return dataset, parts, run_key(config, arm, fold, identity(dataset, folds))
+    return dataset, parts, kept_keys(config, arm, fold, data_key(dataset, folds), repeat)
+
+
+def _finished(folder: Path, keys: list[str]) -> runs.Run | None:
+    """The run in `folder`, if it is whole and has one of these keys."""
+    try:
+        run = runs.load_run(folder, finished=False)
+        return run if run.environment["key"] in keys else None
+    except (ReproError, KeyError):
+        return None
 
 
 @contextmanager
-def _locked(arm: str, fold: int, key: str) -> Iterator[Path]:
+def _locked(what: str, key: str) -> Iterator[Path]:
     """The run's folder for checkpoints, held by this process alone."""
     scratch = cache_dir("checkpoints", key)
     lock = FileLock(scratch / "lock")
@@ -89,7 +116,7 @@ def _locked(arm: str, fold: int, key: str) -> Iterator[Path]:
         lock.acquire(timeout=0)
     except Timeout:
         raise ReproError(
-            f"another process trains {arm}, fold {fold} already (lock {lock.lock_file}): wait for it or stop it"
+            f"another process trains {what} already (lock {lock.lock_file}): wait for it or stop it"
         ) from None
     try:
         yield scratch
@@ -97,56 +124,46 @@ def _locked(arm: str, fold: int, key: str) -> Iterator[Path]:
         lock.release()
 
 
-def _write(folder: Path, key: str, trainer: "_Trainer", history: pd.DataFrame) -> None:
-    """The run's folder, and the weights in the cache, from a trainer that has finished."""
-    config, dataset, parts, fold = trainer.config, trainer.dataset, trainer.parts, trainer.seed
+def _write(folder: Path, trainer: "Trainer", history: pd.DataFrame, names: dict) -> None:
+    """The run's folder, from a trainer that has finished."""
+    dataset, parts = trainer.dataset, trainer.parts
     table = dataset.table.iloc[parts.test]
     predictions = evaluate.predictions_frame(
-        table["image"].to_numpy(), fold, table["truth"].to_numpy(), trainer.probabilities(parts.test), dataset.classes
+        table["image"].to_numpy(),
+        names["fold"],
+        table["truth"].to_numpy(),
+        trainer.probabilities(parts.test),
+        dataset.classes,
     )
-    groups = pd.Series(table["group"].to_numpy(), index=table["image"])
-    metrics = evaluate.metrics(predictions, dataset.classes, groups=groups, seed=fold)
-    content = to_safetensors(trainer.best_state())
-    weights = checkpoint.save_hashed(cache_dir("weights"), key, ".safetensors", content)
-    details = runs.environment(config) | {
-        "arm": trainer.arm,
-        "fold": fold,
-        "seed": fold,
-        "key": key,
-        "weights": weights.name,
+    weights = to_safetensors(trainer.best_state())
+    details = runs.environment(trainer.config) | names
+    details |= {
+        "seed": trainer.seed,
+        "weights": hashlib.sha256(weights).hexdigest(),
         "data": dataset.fingerprint,
         "device": str(trainer.fabric.device),
         "precision": trainer.precision,
         "continued": trainer.continued,
-        "images": {name: len(getattr(parts, name)) for name in ("train", "validation", "test")},
-        "parameters": sum(parameter.numel() for parameter in trainer.raw.parameters()),
+        "images": {name: len(rows) for name, rows in vars(parts).items()},
+        "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
         "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
     }
-    measures, agreement = trainer.measures(parts.test), trainer.gate_agreement(parts.test)
-    runs.write_run(folder, config, history, predictions, metrics, measures, details, agreement)
+    metrics = _metrics(predictions, dataset, trainer.seed)
+    runs.write_run(folder, trainer.config, history, predictions, metrics, details, weights)
 
 
-def identity(dataset: Dataset, folds: pd.DataFrame) -> str:
-    """What a run learns from: the pictures, and which of them stand in which part."""
-    return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
+def _metrics(predictions: pd.DataFrame, dataset: Dataset, seed: int) -> dict:
+    groups = dataset.table.set_index("image")["group"]
+    return evaluate.metrics(predictions, dataset.classes, groups=groups, seed=seed)
 
 
-def _shuffled(truth: np.ndarray, parts, seed: int) -> np.ndarray:
+def shuffled_labels(truth: np.ndarray, parts: Split, seed: int) -> np.ndarray:
     """The classes (N,) with those of the training and of the validation part permuted: labels that mean nothing, for
     the data randomisation test of Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018, section 4.2)."""
     labels, generator = truth.copy(), np.random.default_rng([seed, 2])
     for part in (parts.train, parts.validation):
         labels[part] = generator.permutation(truth[part])
     return labels
-
-
-def _trained(folder: Path, key: str) -> runs.Run | None:
-    """The run in `folder`, if it is whole and has this key."""
-    try:
-        run = runs.load_run(folder, finished=False)
-        return run if run.environment["key"] == key else None
-    except (ReproError, KeyError):
-        return None
 
 
 def pick_precision(config: Config) -> str:
@@ -166,41 +183,50 @@ def rate_at(step: int, steps: int, warmup_steps: int, peak: float) -> float:
     return peak * (1 + math.cos(math.pi * (step - warmup_steps) / (steps - warmup_steps))) / 2
 
 
-class _Trainer:
-    """The state of one training: network, optimizer, moving average, history and the best epoch so far."""
+class Trainer:
+    """The state of one training: network, optimizer, moving average, history and the best epoch so far.
 
-    def __init__(self, config: Config, arm: str, fold: int, dataset, parts, scratch: Path):
-        self.config, self.arm, self.seed = config, arm, fold
+    Args:
+        parts: row numbers of the data set; the test part is read by `probabilities` alone.
+        seed: of the weights, the order, the augmentation and the mixing.
+        scratch: folder of the checkpoints, from which `fit` resumes.
+        name: what messages call this training.
+
+    Raises:
+        ReproError: the accelerator is not available on this machine.
+    """
+
+    def __init__(self, config: Config, arm: str, dataset: Dataset, parts: Split, seed: int, scratch: Path, name: str):
+        self.config, self.arm, self.seed, self.name = config, arm, seed, name
         self.dataset, self.parts, self.scratch = dataset, parts, scratch
-        self.num_classes = len(dataset.classes)
-        self.truth = dataset.table["truth"].to_numpy(np.int64)
-        self.labels = _shuffled(self.truth, parts, self.seed) if ARMS[arm].labels == "shuffled" else self.truth
+        self.labels = dataset.table["truth"].to_numpy(np.int64)
+        if ARMS[arm].labels == "shuffled":
+            self.labels = shuffled_labels(self.labels, parts, seed)
         torch.set_num_threads(config.threads)
-        torch.manual_seed(self.seed)
+        torch.manual_seed(seed)
         self.precision = pick_precision(config)
         try:
             self.fabric = Fabric(accelerator=config.accelerator, devices=1, precision=self.precision)
         except Exception as error:
             raise ReproError(
-                f"accelerator: '{config.accelerator}' is not to be had here ({error}): use auto or cpu"
+                f"accelerator: '{config.accelerator}' is not available on this machine ({error}): use auto or cpu"
             ) from error
-        self.raw = build_model(arm, config.backbone, self.num_classes, config.reduction, config.weights)
-        self.raw = self.raw.to(memory_format=torch.channels_last)
+        network = build_model(arm, config.backbone, len(dataset.classes), config.reduction, config.weights)
+        self.network = network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(
-            self.raw.parameters(),
+            self.network.parameters(),
             lr=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
             nesterov=config.momentum > 0,
         )
-        self.model, self.optimizer = self.fabric.setup(self.raw, optimizer)
-        self.averaged = (
-            AveragedModel(self.raw, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
-            if config.ema_decay
-            else None
-        )
+        self.model, self.optimizer = self.fabric.setup(self.network, optimizer)
+        self.averaged = None
+        if config.ema_decay:
+            average = get_ema_multi_avg_fn(config.ema_decay)
+            self.averaged = AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
         self.history: list[dict] = []
-        self.best: dict | None = None
+        self.best: dict = {}  # score and state of the best epoch so far
         self.continued: list[str] = []
         # What must be as it was for a resumed run to equal an uninterrupted one bit for bit.
         self.circumstances = {
@@ -210,96 +236,61 @@ class _Trainer:
     def fit(self) -> pd.DataFrame:
         """Trains the missing epochs and returns the history; the network then holds the best epoch's weights."""
         self._resume()
-        epochs = range(len(self.history) + 1, self.config.epochs + 1)
-        bar = tqdm(
-            epochs,
-            desc=f"{self.arm}, fold {self.seed}",
-            unit="epoch",
-            initial=len(self.history),
-            total=self.config.epochs,
-            disable=not watched(),
-        )
-        for epoch in bar:
-            row = self._train_epoch(epoch)
-            row |= self._validate()
+        done, epochs = len(self.history), self.config.epochs
+        bar = tqdm(total=epochs, initial=done, desc=self.name, unit="epoch", disable=not watched())
+        for epoch in range(done + 1, epochs + 1):
+            row = self.train_epoch(epoch) | self.validate()
             for name in ("train_loss", "validation_loss"):
                 if not math.isfinite(row[name]):
                     raise ReproError(
-                        f"{name} of {self.arm}, fold {self.seed}, is {row[name]} in epoch {epoch}: "
+                        f"{name} of {self.name}, is {row[name]} in epoch {epoch}: "
                         "use a smaller learning_rate or more warmup_epochs"
                     )
-            best = self.best is None or (row["validation_accuracy"], -row["validation_loss"]) > self.best["score"]
-            if best:
-                state = {name: value.detach().cpu().clone() for name, value in self._evaluated().state_dict().items()}
-                self.best = {"score": (row["validation_accuracy"], -row["validation_loss"]), "state": state}
-            self.history.append({"epoch": epoch, **row, "best": best})
-            checkpoint.save(self.scratch, epoch, self._state())
-            if watched():
-                bar.set_postfix(loss=f"{row['train_loss']:.3f}", validation=f"{row['validation_accuracy']:.1%}")
-            else:
+            score = row["validation_accuracy"], -row["validation_loss"]
+            is_best = not self.best or score > self.best["score"]
+            if is_best:
+                state = {name: value.detach().cpu().clone() for name, value in self.evaluated.state_dict().items()}
+                self.best = {"score": score, "state": state}
+            self.history.append({"epoch": epoch, **row, "best": is_best})
+            checkpoint.save(self.scratch, epoch, self.state())
+            bar.set_postfix(loss=f"{row['train_loss']:.3f}", validation=f"{row['validation_accuracy']:.1%}")
+            bar.update()
+            if bar.disable:
                 print(
-                    f"{self.arm} fold {self.seed} epoch {epoch}/{self.config.epochs}: "
-                    f"training loss {row['train_loss']:.4f}, validation loss {row['validation_loss']:.4f}, "
+                    f"{self.name}, epoch {epoch}/{epochs}: training loss {row['train_loss']:.4f}, "
+                    f"validation loss {row['validation_loss']:.4f}, "
                     f"validation accuracy {row['validation_accuracy']:.1%}, {row['seconds']:.1f} s",
                     flush=True,
                 )
-        self._evaluated().load_state_dict(self.best["state"])
+        bar.close()
+        self.evaluated.load_state_dict(self.best["state"])
         return pd.DataFrame(self.history)
+
+    @property
+    def evaluated(self) -> torch.nn.Module:
+        """The network that is validated, tested and kept: the moving average where the profile uses one."""
+        return self.network if self.averaged is None else self.averaged.module
 
     def probabilities(self, indices: np.ndarray) -> np.ndarray:
         """Class probabilities (N, K) of the photographs `indices`, from the whole photograph, in single precision."""
-        return torch.cat([F.softmax(logits, dim=1) for logits in self._logits(indices)]).numpy().astype(np.float64)
+        return self._logits(indices).softmax(dim=1).numpy().astype(np.float64)
 
-    def measures(self, indices: np.ndarray) -> pd.DataFrame:
-        """What `heatmaps.measure` says of the network's Grad-CAM on the photographs `indices`."""
-        size, dataset = self.config.image_size, self.dataset
-        views = whole(to_float(dataset.images[indices]), size)  # (N, 3, S, S) in [0, 1]
-        masks = boxes = None
-        if dataset.masks is not None:
-            masks = whole(torch.from_numpy(dataset.masks[indices])[:, None].float(), size)[:, 0].numpy() > 0.5
-        if dataset.boxes is not None:
-            boxes = [dataset.boxes[index] for index in indices]
-        model = self._evaluated().eval()
-        return heatmaps.measure(
-            model,
-            stage_layers(model),
-            normalise(views),
-            (views * 255).round().byte().permute(0, 2, 3, 1).numpy(),
-            self.truth[indices],
-            dataset.table["image"].to_numpy()[indices],
-            masks,
-            boxes,
-            faithful=self.config.faithfulness_images,
-            seed=self.seed,
-        )
-
-    @torch.inference_mode()
-    def gate_agreement(self, indices: np.ndarray) -> pd.DataFrame | None:
-        """`heatmaps.gate_agreement` on the photographs `indices`, where a stage computes several gates; else None."""
-        if self.arm.split("-")[0] not in ("block", "stage_recompute"):
-            return None
-        model, found = self._evaluated().eval(), []
-        for start in range(0, len(indices), 128):
-            images = to_input(self.dataset.images[indices[start : start + 128]], self.config.image_size)
-            found.append(model(self.fabric.to_device(images), return_gates=True)[1])
-        gates = {stage: torch.cat([part[stage].cpu() for part in found], dim=1) for stage in found[0]}  # (G, N, C)
-        table = heatmaps.gate_agreement(gates)
-        names = self.dataset.table["image"].to_numpy()[indices]
-        return table.assign(image=names[table.pop("position")])
-
-    def best_state(self) -> dict[str, torch.Tensor]:
+    def best_state(self) -> dict[str, Tensor]:
+        """The weights of the best epoch."""
         return {name: value.contiguous() for name, value in self.best["state"].items()}
 
-    def _train_epoch(self, epoch: int) -> dict:
+    def train_epoch(self, epoch: int) -> dict:
+        """Trains one epoch, counted from 1; returns its learning rate, loss, accuracy and seconds."""
         config = self.config
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout's stream, so that a resumed epoch draws the same
+        num_classes = len(self.dataset.classes)
         batches = TrainingEpoch(
-            self.dataset.images, self.labels, self.parts.train, self.num_classes, self.seed, epoch, config
+            self.dataset.images, self.labels, self.parts.train, num_classes, self.seed, epoch, config
         )
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
         peak = learning_rate(config, self.arm)
-        loss_sum, right = 0.0, 0
+        loss_sum, correct = 0.0, 0
         self.model.train()
         start = time.perf_counter()
         for batch, (images, targets) in enumerate(loader):
@@ -313,42 +304,39 @@ class _Trainer:
             self.fabric.backward(loss)
             self.optimizer.step()
             if self.averaged is not None:
-                self.averaged.update_parameters(self.raw)
+                self.averaged.update_parameters(self.network)
             loss_sum += loss.detach()
-            right += (logits.detach().argmax(1) == targets.argmax(1)).sum()
-        seconds = time.perf_counter() - start
-        train_loss = float(loss_sum) / len(batches)
+            correct += (logits.detach().argmax(1) == targets.argmax(1)).sum()
         return {
             "learning_rate": rate,
-            "train_loss": train_loss,
-            "train_accuracy": int(right) / (len(batches) * config.batch_size),
-            "seconds": seconds,
+            "train_loss": float(loss_sum) / len(batches),
+            "train_accuracy": int(correct) / (len(batches) * config.batch_size),
+            "seconds": time.perf_counter() - start,
         }
 
-    def _validate(self) -> dict:
+    def validate(self) -> dict:
+        """Loss, accuracy and seconds on the validation part."""
         start = time.perf_counter()
-        logits = torch.cat(list(self._logits(self.parts.validation)))
-        truth = torch.from_numpy(self.labels[self.parts.validation])
+        logits, truth = self._logits(self.parts.validation), torch.from_numpy(self.labels[self.parts.validation])
         return {
             "validation_loss": float(F.cross_entropy(logits, truth)),
             "validation_accuracy": float((logits.argmax(1) == truth).float().mean()),
             "validation_seconds": time.perf_counter() - start,
         }
 
-    def _evaluated(self) -> torch.nn.Module:
-        """The network that is validated, tested and kept: the moving average where the profile uses one."""
-        return self.raw if self.averaged is None else self.averaged.module
-
     @torch.inference_mode()
-    def _logits(self, indices: np.ndarray):
-        model = self._evaluated().eval()
+    def _logits(self, indices: np.ndarray) -> Tensor:
+        """Logits (N, K) of the photographs `indices`, on the processor."""
+        model, found = self.evaluated.eval(), []
         for start in range(0, len(indices), 128):
             images = to_input(self.dataset.images[indices[start : start + 128]], self.config.image_size)
-            yield model(self.fabric.to_device(images)).float().cpu()  # (B, 3, S, S) -> (B, K)
+            found.append(model(self.fabric.to_device(images)).float().cpu())  # (B, 3, S, S) -> (B, K)
+        return torch.cat(found)
 
-    def _state(self) -> dict:
+    def state(self) -> dict:
+        """What a checkpoint holds."""
         return {
-            "model": self.raw.state_dict(),
+            "model": self.network.state_dict(),
             "averaged": self.averaged and self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": self.history,
@@ -361,7 +349,7 @@ class _Trainer:
         state = checkpoint.load_newest(self.scratch)
         if state is None:
             return
-        self.raw.load_state_dict(state["model"])
+        self.network.load_state_dict(state["model"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -373,6 +361,4 @@ class _Trainer:
         ]
         self.continued = [*state["continued"], *changed]
         if changed:
-            warnings.warn(
-                f"{self.arm}, fold {self.seed}: continued, not bit-exact ({'; '.join(changed)})", stacklevel=3
-            )
+            warnings.warn(f"{self.name}: continued, not bit-exact ({'; '.join(changed)})", stacklevel=3)

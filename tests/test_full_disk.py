@@ -19,7 +19,7 @@ from paper_repro import checkpoint, evaluate, runs
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, project_root
 from paper_repro.photographs import downloads
-from paper_repro.training import _Trainer, train
+from paper_repro.training import Trainer, train
 
 FULL = "No space left on device"
 
@@ -32,7 +32,7 @@ def contents(folder):
 def finished_run(config, out):
     """A finished run of arm `none`."""
     run = train(config, "none", 0, out)
-    runs.complete(run.folder)
+    runs.record_completion(run.folder)
     return run
 
 
@@ -76,14 +76,13 @@ def test_training(disk, config, tmp_path, monkeypatch):
     assert saved == [1, 2, 3] and run.environment["continued"] == []
 
 
-def test_weights(disk, config, other, tmp_path, monkeypatch):
+def test_weights(disk, config, other, monkeypatch):
     """No room for the weights of a new run: the finished one that it was to replace still opens."""
-    monkeypatch.setenv("PAPER_REPRO_CACHE", str(disk.folder / "cache"))
-    run = finished_run(config, tmp_path)
+    run = finished_run(config, disk.folder)
     before, metrics = contents(run.folder), evaluate.metrics
     monkeypatch.setattr(evaluate, "metrics", lambda *a, **k: disk.limit(free=10**6) or metrics(*a, **k))
-    with pytest.raises(ReproError, match=f"cannot write .*safetensors .{FULL}"):
-        train(other, "none", 0, tmp_path)
+    with pytest.raises(ReproError, match=f"cannot write .*weights.safetensors .{FULL}"):
+        train(other, "none", 0, disk.folder)
     assert contents(run.folder) == before
     pd.testing.assert_frame_equal(runs.load_run(run.folder).predictions, run.predictions)
 
@@ -96,8 +95,8 @@ def test_results(disk, config, other, monkeypatch):
     with pytest.raises(ReproError, match=f"cannot write .*fold0.*{FULL}"):
         train(other, "none", 0, disk.folder)
     assert contents(run.folder) == before and runs.load_run(run.folder).environment == run.environment
-    disk.limit(free=10**6)
-    monkeypatch.setattr(_Trainer, "_train_epoch", lambda *_: pytest.fail("trained again"))
+    disk.limit(free=10**8)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda *_: pytest.fail("trained again"))
     assert train(other, "none", 0, disk.folder).config == other
 
 
@@ -188,7 +187,7 @@ def test_read_only_data(disk, photographs):
 def test_read_only_results(disk, config, other, monkeypatch):
     """An output that cannot be written to is refused before the training, and its finished run still opens."""
     run = finished_run(config, disk.folder)
-    monkeypatch.setattr(_Trainer, "fit", lambda self: pytest.fail("trained for nothing"))
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained for nothing"))
     with disk.read_only():
         with pytest.raises(ReproError, match="cannot write .*Read-only file system.*choose another folder .OUT for"):
             train(other, "none", 0, disk.folder)

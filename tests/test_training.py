@@ -14,9 +14,10 @@ from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.keys import run_key
+from paper_repro.measures import measure_run
 from paper_repro.model import STAGES
 from paper_repro.photographs.folds import Split, load_folds
-from paper_repro.training import _shuffled, _Trainer, fit, identity, rate_at, train
+from paper_repro.training import Trainer, data_key, fit, rate_at, shuffled_labels, train
 
 
 @pytest.fixture
@@ -32,15 +33,15 @@ def test_run_folder(config, tmp_path):
         "config.yaml",
         "history.csv",
         "predictions.csv",
-        "measures.csv",
         "metrics.json",
+        "weights.safetensors",
         "environment.json",
     }
     assert list(run.predictions) == ["image", "fold", "truth", "p_blue sky", "p_green [leaf]", "p_rötlich"]
     assert run.history["best"].sum() >= 1 and len(run.history) == 3
     with pytest.raises(ReproError, match="no finished run .done is missing"):
         runs.load_run(run.folder)
-    runs.complete(run.folder)
+    runs.record_completion(run.folder)
     again = runs.load_run(run.folder)
     row = again.predictions.iloc[0]
     own = again.predict(Path(config.data) / row["image"])
@@ -50,7 +51,7 @@ def test_run_folder(config, tmp_path):
 def test_trains_once(config, tmp_path, monkeypatch):
     """An unchanged run is opened, not trained again; one with another recipe is trained."""
     first = train(config, "none", 1, tmp_path)
-    monkeypatch.setattr("paper_repro.training._Trainer.fit", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("paper_repro.training.Trainer.fit", lambda self: pytest.fail("trained again"))
     assert train(config, "none", 1, tmp_path).environment == first.environment
     with pytest.raises(pytest.fail.Exception):
         train(load_profile("smoke", data=config.data, **TINY | {"weight_decay": 0.1}), "none", 1, tmp_path)
@@ -72,7 +73,7 @@ def test_one_training_at_a_time(config, tmp_path):
     from filelock import FileLock
 
     dataset = load_dataset(config.data, config.prepared_size)
-    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config)))
+    key = run_key(config, "none", 0, data_key(dataset, load_folds(dataset, config)))
     with (
         FileLock(cache_dir("checkpoints", key) / "lock"),
         pytest.raises(ReproError, match="another process trains none, fold 0"),
@@ -83,9 +84,9 @@ def test_one_training_at_a_time(config, tmp_path):
 def test_fit_is_the_same_training_without_its_test(config, tmp_path, monkeypatch):
     """Choosing a recipe sees no test photograph, and what it has trained need not be trained again."""
     with monkeypatch.context() as patch:
-        patch.setattr(_Trainer, "probabilities", lambda *_: pytest.fail("the test fold was opened"))
+        patch.setattr(Trainer, "probabilities", lambda *_: pytest.fail("the test fold was opened"))
         history = fit(config, "none", 0)
-    monkeypatch.setattr(_Trainer, "_train_epoch", lambda *_: pytest.fail("trained twice"))
+    monkeypatch.setattr(Trainer, "train_epoch", lambda *_: pytest.fail("trained twice"))
     pd.testing.assert_frame_equal(fit(config, "none", 0), history)
     pd.testing.assert_frame_equal(train(config, "none", 0, tmp_path).history, history)
 
@@ -94,7 +95,7 @@ def test_shuffled_labels_mean_nothing_outside_the_test_part():
     """The control's training and validation labels are permuted, each within its part; the score stays honest."""
     truth = np.arange(300) % 6
     parts = Split(np.arange(200), np.arange(200, 250), np.arange(250, 300))
-    labels = _shuffled(truth, parts, seed=0)
+    labels = shuffled_labels(truth, parts, seed=0)
     assert (labels[parts.test] == truth[parts.test]).all()
     for part in (parts.train, parts.validation):
         assert (np.sort(labels[part]) == np.sort(truth[part])).all() and (labels[part] == truth[part]).mean() < 0.35
@@ -103,6 +104,7 @@ def test_shuffled_labels_mean_nothing_outside_the_test_part():
 def test_a_gate_per_block_leaves_its_agreement(config, tmp_path):
     """What claim C3's premise is judged by is kept with the run, for every test photograph."""
     run = train(config, "block", 0, tmp_path)
+    measure_run(run, load_dataset(config.data, config.prepared_size), 1)
     table = pd.read_csv(run.folder / "gates.csv")
     assert set(table["image"]) == set(run.predictions["image"]) and set(table["stage"]) == set(STAGES)
     assert table[["within", "specific", "between"]].abs().to_numpy().max() <= 1 + 1e-6
@@ -142,8 +144,8 @@ def test_diverged_run_is_no_result(config, tmp_path):
 def test_damaged_weights_are_trained_again(config, tmp_path):
     """Weights with a flipped bit are neither predicted with nor taken for a finished run."""
     run = train(config, "none", 0, tmp_path)
-    runs.complete(run.folder)
-    path = cache_dir("weights") / run.environment["weights"]
+    runs.record_completion(run.folder)
+    path = run.folder / "weights.safetensors"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -223,4 +225,5 @@ def test_real_photographs(tmp_path, monkeypatch, trashnet_zip):
     assert run.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert len(run.predictions) == run.environment["images"]["test"] > 450
     assert run.metrics["accuracy_interval"][0] > 594 / 2527
-    assert run.measures["box_gain"].notna().any()
+    dataset = load_dataset(run.config.data, run.config.prepared_size)
+    assert measure_run(run, dataset, 1)["box_gain"].notna().any()

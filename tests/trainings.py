@@ -44,30 +44,30 @@ def train_noting_phases(path: Path, cache: Path, config, out: Path) -> None:
     os.environ["PAPER_REPRO_CACHE"] = str(cache)
     note, write, rate_at, save = Notes(path), training._write, training.rate_at, checkpoint.save
 
-    class Trainer(training._Trainer):
-        def _train_epoch(self, epoch):
+    class Trainer(training.Trainer):
+        def train_epoch(self, epoch):
             self.epoch = epoch
             note("between epochs", epoch)
             training.rate_at = lambda *values: note("training", epoch) or rate_at(*values)  # called once per batch
-            return super()._train_epoch(epoch)
+            return super().train_epoch(epoch)
 
-        def _validate(self):
+        def validate(self):
             note("validation", self.epoch)
-            return super()._validate()
+            return super().validate()
 
     def save_noting(folder, epoch, state):
         note("saving", epoch)
         save(folder, epoch, state)
         note("between epochs", epoch + 1)
 
-    def write_noting(folder, key, trainer, history):
+    def write_noting(folder, trainer, history, names):
         note("writing results", 0)
         kept = ("model", "averaged", "optimizer", "best", "history", "continued")
-        state = {name: digest(value) for name, value in trainer._state().items() if name in kept}
+        state = {name: digest(value) for name, value in trainer.state().items() if name in kept}
         path.with_suffix(".json").write_text(json.dumps(state))
-        write(folder, key, trainer, history)
+        write(folder, trainer, history, names)
 
-    training._Trainer, training._write, checkpoint.save = Trainer, write_noting, save_noting
+    training.Trainer, training._write, checkpoint.save = Trainer, write_noting, save_noting
     training.train(config, "stage", 0, out)
     note("end", 0)
 

@@ -22,7 +22,7 @@ from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import kept_keys
 from paper_repro.photographs.folds import load_folds
-from paper_repro.training import identity
+from paper_repro.training import data_key
 from paper_repro.workflow.processes import cores
 from paper_repro.workflow.reproduce import reproduce
 
@@ -67,7 +67,7 @@ PLAN = (
 def missing(config: Config, arms: tuple[str, ...], fold: int, kept: Path) -> list[str]:
     """The arms of which `kept` holds no run of this fold under the key of today."""
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
-    data = identity(dataset, load_folds(dataset, config))
+    data = data_key(dataset, load_folds(dataset, config))
 
     def key(arm):
         try:

@@ -12,7 +12,7 @@ from paper_repro.evidence.tune import chosen, read
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import learning_rate, run_key
 from paper_repro.photographs.folds import load_folds
-from paper_repro.training import identity
+from paper_repro.training import data_key
 
 # docs/protocol.md: an arm that is a variant of another takes that arm's rate.
 VARIANTS = {
@@ -64,7 +64,7 @@ def test_plan_runs_what_is_missing(tmp_path, monkeypatch):
     config = load_profile("smoke", image_size=32)
     assert missing(config, ("none", "stage"), 0, tmp_path) == ["none", "stage"]
     dataset = load_dataset("synthetic", config.prepared_size)
-    key = run_key(config, "none", 0, identity(dataset, load_folds(dataset, config)))
+    key = run_key(config, "none", 0, data_key(dataset, load_folds(dataset, config)))
     (tmp_path / "none" / "fold0").mkdir(parents=True)
     (tmp_path / "none" / "fold0" / "environment.json").write_text(json.dumps({"key": key}))
     assert missing(config, ("none", "stage"), 0, tmp_path) == ["stage"]

@@ -9,11 +9,11 @@ stops everything at a signal. On its own, for example to look at what would run:
 The working directory is the output folder. The only outputs that Snakemake knows are the marks in `.done`: it deletes
 the outputs of a job that it starts or that fails, and nothing of an earlier run may be lost with a failure.
 
-A mark's name ends in a key of everything that decides the result: for a training the run's key and the notebook's
-code, for the others what they show of the configuration, the notebook's and the package's code; all code without
-comments, docstrings and prose. What is out of date thus has no mark yet. A mark is written last of all and in one
+A mark's name ends in a key of everything that decides the result: for a training the run's key, what its measures
+depend on and the notebook's code; for the others what they show of the configuration, the notebook's and the package's
+code; all code without comments, docstrings and prose. What is out of date thus has no mark yet. A mark is written last of all and in one
 step, so that one that exists is complete even when Snakemake was killed before it took note.
-A notebook that runs again loads its trained weights, unless something that decides their numbers changed.
+A notebook that runs again loads its trained weights and its measures, unless something that decides them changed.
 """
 
 import json
@@ -27,15 +27,14 @@ from pathlib import Path
 import paper_repro
 from paper_repro.config import ARMS, load_profile
 from paper_repro.files import sha256_file
-from paper_repro.keys import data_stamp, run_key
+from paper_repro.keys import boxes_stamp, data_stamp, measuring_code, notebook_hash, run_folder, run_key, syntax_hash
 from paper_repro.workflow.processes import PARENT, follow_parent
-from paper_repro.keys import notebook_hash, syntax_hash
 
 PYTHON = sys.executable
 NOTEBOOKS = Path(workflow.basedir) / "notebooks"
 OVERRIDES = config.get("overrides", {})
 CONFIG = load_profile(config["profile"], **OVERRIDES)
-DATA = data_stamp(CONFIG.data)
+DATA, BOXES = data_stamp(CONFIG.data), boxes_stamp(CONFIG)
 CLUSTER = config.get("cluster", False)  # the notebooks run on other machines than this process
 # On a cluster the machine that asks may have none, or the one that runs a GPU that is somebody else's.
 GPU_HERE = not CLUSTER and Path("/dev/nvidiactl").exists()
@@ -49,7 +48,7 @@ COMMON = json.dumps({
     "overrides": {key: value for key, value in OVERRIDES.items() if key != "data"},
     "out": str(Path.cwd()),
 })
-MATRIX = json.dumps({"arms": CONFIG.arms, "folds": CONFIG.folds})
+MATRIX = json.dumps({"arms": CONFIG.arms, "folds": CONFIG.folds, "repeats": CONFIG.repeats})
 
 
 def mark(name, notebook, *decisive):
@@ -58,22 +57,35 @@ def mark(name, notebook, *decisive):
     return f".done/{name}-{sha256(text.encode()).hexdigest()[:12]}"
 
 
-def training_notebook(arm):
-    return "03_stage_se_training" if ARMS[arm].gated else "02_baseline"
+# The trainings, by the folder of the run inside the output folder.
+RUNS = {
+    str(run_folder("", arm, fold, repeat)): (arm, fold, repeat)
+    for repeat in CONFIG.repeats for arm in CONFIG.arms for fold in CONFIG.folds
+}
+
+
+def training_notebook(run):
+    return "03_stage_se_training" if ARMS[RUNS[run][0]].gated else "02_baseline"
+
+
+def training_parameters(run):
+    return json.dumps(dict(zip(("arm", "fold", "repeat"), RUNS[run], strict=True)))
 
 
 def is_valid(mark):
     """Whether what a mark vouches for is still there: nobody deleted it, or made it anew by hand in JupyterLab."""
-    run = re.fullmatch(r"(.+)-fold(\d+)-\w+", mark.name)
-    folder = Path(run[1], f"fold{run[2]}") if run else Path()
+    folder = mark.relative_to(".done").parent  # of a run; of the others the output folder
+    if folder.parts:
+        folder /= mark.name.partition("-")[0]
     hashes = json.loads(mark.read_bytes())["sha256"]
     files = all((folder / name).exists() and sha256_file(folder / name) == value for name, value in hashes.items())
-    return files and (not run or (folder / "done").exists())
+    return files and (folder == Path() or (folder / "done").exists())
 
 
+MEASURED = [BOXES, CONFIG.faithfulness_images, measuring_code()]
 TRAININGS = [
-    mark(f"{arm}-fold{fold}", training_notebook(arm), run_key(CONFIG, arm, fold, DATA))
-    for arm in CONFIG.arms for fold in CONFIG.folds
+    mark(run, training_notebook(run), run_key(CONFIG, arm, fold, DATA, repeat), MEASURED)
+    for run, (arm, fold, repeat) in RUNS.items()
 ]
 # What notebook 01 shows of the configuration.
 SHOWN = [
@@ -84,7 +96,7 @@ SHOWN = [
 ]
 EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)
 COMPARISONS = [
-    mark(notebook, notebook, DATA, PACKAGE, CONFIG.boxes, TRAININGS)
+    mark(notebook, notebook, DATA, PACKAGE, BOXES, TRAININGS)
     for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
 ]
 
@@ -92,8 +104,8 @@ if workflow.is_main_process:
     if CLUSTER:  # a script's background jobs ignore it, but it is what makes Snakemake cancel what it has submitted
         signal.signal(signal.SIGINT, signal.default_int_handler)
     follow_parent(signal.SIGINT if CLUSTER else signal.SIGTERM)
-    for earlier in Path(".done").glob("*"):
-        if not is_valid(earlier):
+    for earlier in Path(".done").rglob("*"):
+        if earlier.is_file() and not is_valid(earlier):
             earlier.unlink()
 os.environ[PARENT] = str(os.getpid())  # the notebooks' processes end with this one
 
@@ -106,8 +118,7 @@ EXECUTE = (
 
 
 wildcard_constraints:
-    arm="[a-z0-9_]+(-[a-z]+)?",
-    fold="[0-9]+",
+    run="|".join(RUNS),
     key="[0-9a-f]{12}",
 
 
@@ -133,18 +144,19 @@ rule explore:
 
 rule train:
     output:
-        ".done/{arm}-fold{fold}-{key}",
+        ".done/{run}-{key}",
     params:
-        notebook=lambda wildcards: training_notebook(wildcards.arm),
+        notebook=lambda wildcards: training_notebook(wildcards.run),
+        parameters=lambda wildcards: training_parameters(wildcards.run),
+        page=lambda wildcards: f"{training_notebook(wildcards.run)}-{wildcards.run.replace('/', '-')}",
     threads: CONFIG.threads
     resources:
         mem_mb=8000,
         runtime=720,
         gpu=int(CONFIG.accelerator == "cuda" or (CONFIG.accelerator == "auto" and GPU_HERE)),  # one training at a time
     shell:
-        EXECUTE + """--parameters '{{"arm": "{wildcards.arm}", "fold": {wildcards.fold}}}' """
-        "--output {wildcards.arm}/fold{wildcards.fold}/{params.notebook}.ipynb "
-        "--html html/{params.notebook}-{wildcards.arm}-fold{wildcards.fold}.html"
+        EXECUTE + "--parameters {params.parameters:q} --output {wildcards.run}/{params.notebook}.ipynb "
+        "--html html/{params.page}.html"
 
 
 rule compare:

@@ -127,6 +127,12 @@ def data_stamp(data: str) -> str:
     return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
 
 
+def boxes_stamp(config: Config) -> str:
+    """`data_stamp` of the boxes: those of the configuration, else the `boxes.zip` beside the data."""
+    beside = Path(config.data).with_name("boxes.zip")
+    return data_stamp(config.boxes or (str(beside) if Path(config.data).is_file() else ""))
+
+
 def syntax_hash(sources: Iterable[str]) -> str:
     """sha256 over the syntax trees of Python sources, without docstrings."""
     digest = hashlib.sha256()

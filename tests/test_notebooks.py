@@ -85,7 +85,7 @@ def test_can_be_executed_with_parameters(path):
     assert "parameters" in cells[0].metadata.tags
     names = set(declared(nbformat.read(path, as_version=4)))
     assert names >= {"reference", "out"} if "06" in path.stem else names >= {"profile", "data", "out", "overrides"}
-    assert re.search(r"^(runs\.)?complete\(\w+(\.\w+)?\)$", cells[-1].source, re.MULTILINE)
+    assert re.search(r"^(runs\.)?record_completion\(\w+(\.\w+)?\)$", cells[-1].source, re.MULTILINE)
 
 
 def test_every_lesson_checks_something():

@@ -4,7 +4,7 @@
 
 papermill alone exits 0 after `sys.exit(0)` in a cell, calls the cells behind a dead kernel completed and only warns of
 an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
-(`paper_repro.runs.complete`, its last cell) was written. Until then it lies in `logs` beside its output, and an
+(`paper_repro.runs.record_completion`, its last cell) was written. Until then it lies in `logs` beside its output, and an
 earlier finished output is not touched.
 """
 
@@ -240,7 +240,7 @@ def _completed_folder(executed: nbformat.NotebookNode, record: Path) -> Path:
     except (OSError, ValueError, KeyError):
         raise Unfinished(
             "all cells ran, but there is no completion record: "
-            "the last cell must call paper_repro.runs.complete(folder)"
+            "the last cell must call paper_repro.runs.record_completion(folder)"
         ) from None
 
 

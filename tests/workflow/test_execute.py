@@ -24,7 +24,7 @@ START = (
     "import os, time\nfrom pathlib import Path\nfolder = Path(folder)\n"
     "(folder / 'kernel').write_text(str(os.getpid()))\nprint('started', flush=True)"
 )
-# What paper_repro.runs.complete does under the executor, without its import of torch.
+# What paper_repro.runs.record_completion does under the executor, without its import of torch.
 COMPLETE = (
     "import json\nrecord = json.dumps({'folder': str(folder)})\n"
     "_ = Path(os.environ['PAPER_REPRO_RECORD']).write_text(record)"

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARMS = ["none", "stage"]
 TRAININGS = ["--", "--until", "train"]  # options for Snakemake: the trainings alone
 PARAMETERS = 'profile = "smoke"\ndata = None\nout = "results/smoke"\noverrides = {}\n'
-# As paper_repro.runs.complete, without its import of torch.
+# As paper_repro.runs.record_completion, without its import of torch.
 COMPLETE = (
     "import json, os, pathlib\n_ = pathlib.Path(os.environ['PAPER_REPRO_RECORD'])"
     ".write_text(json.dumps({'folder': str(folder)}))"

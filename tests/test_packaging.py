@@ -1,6 +1,7 @@
 """The environment's files agree with one another and with the code."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -100,3 +101,17 @@ def test_citation_prefers_the_paper():
         70567,
         2024,
     )
+
+
+def test_first_names():
+    """What a newcomer needs comes from `paper_repro` itself, and the package alone does not load torch for it."""
+    code = (
+        "import sys, paper_repro; assert 'torch' not in sys.modules; "
+        "print([getattr(paper_repro, name).__name__ for name in paper_repro.__all__]); "
+        "from paper_repro import GradCAM, train; assert callable(train)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    names = ast.literal_eval(printed)
+    assert len(names) == 10 and {"load_profile", "load_dataset", "build_model", "train", "load_run"} < set(names)
+    with pytest.raises(AttributeError, match="paper_repro has no resnet51"):
+        _ = importlib.import_module("paper_repro").resnet51

@@ -1,0 +1,141 @@
+"""A run's folder: whole wherever it is, measured anew without training, told apart by repeat."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from paper_repro import evaluate, heatmaps, keys, runs
+from paper_repro.config import load_profile
+from paper_repro.data import load_dataset
+from paper_repro.files import ReproError, cache_dir, project_root
+from paper_repro.keys import find_runs, run_folder
+from paper_repro.measures import measure_run
+from paper_repro.photographs.folds import committed_folds, make_folds
+from paper_repro.training import Trainer, data_key, train
+
+
+@pytest.fixture
+def dataset(config):
+    return load_dataset(config.data, config.prepared_size)
+
+
+@pytest.fixture
+def run(config, tmp_path):
+    """A finished run of `none`, test fold 0."""
+    made = train(config, "none", 0, tmp_path)
+    runs.record_completion(made.folder)
+    return made
+
+
+def test_a_moved_folder_opens_with_an_empty_cache(run, tmp_path, monkeypatch):
+    """Copied to another machine, a run predicts as before; its `done` vouches for the weights."""
+    moved = tmp_path / "elsewhere" / "a run"
+    shutil.move(run.folder, moved)
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "empty"))
+    again = runs.load_run(moved)
+    photograph = f"{run.config.data}/{run.predictions['image'][0]}"
+    pd.testing.assert_frame_equal(again.predict(photograph), run.predict(photograph))
+    assert "weights.safetensors" in json.loads((moved / "done").read_text())["sha256"]
+
+
+def test_a_run_of_the_first_edition_is_completed(config, run, tmp_path, monkeypatch):
+    """Its weights lay in the cache folder, and its key holds an earlier hash of the code: it is opened, not trained,
+    and its weights move into its folder."""
+    details = json.loads((run.folder / "environment.json").read_text())
+    weights = run.folder / "weights.safetensors"
+    details["weights"] = f"{details['key']}-{details['weights'][:16]}.safetensors"
+    monkeypatch.setattr(keys, "_SAME_NUMBERS", [keys.code_hash()])
+    monkeypatch.setattr(keys, "code_hash", lambda: "another")
+    (run.folder / "environment.json").write_text(json.dumps(details))
+    weights.rename(cache_dir("weights") / details["weights"])
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained again"))
+    again = train(config, "none", 0, tmp_path)
+    assert weights.exists() and not any(cache_dir("weights").iterdir())
+    pd.testing.assert_frame_equal(again.predictions, run.predictions)
+
+
+def test_measured_anew_without_training(config, run, dataset, monkeypatch):
+    """More images, other regions or other code make the measures again; nothing else does, and nothing is trained."""
+    calls, measure = [], heatmaps.measure
+    monkeypatch.setattr(heatmaps, "measure", lambda *a, **k: calls.append(1) or measure(*a, **k))
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained again"))
+
+    def measured(images=1, data=dataset):
+        again = train(config, "none", 0, run.folder.parents[1])
+        table = measure_run(again, data, images)
+        done = json.loads((run.folder / "done").read_text())["sha256"]
+        assert not [name for name in done if name in keys.MEASURES]
+        return table["insertion_blur"].notna().groupby([table["layer"], table["map"]]).sum().max(), len(calls)
+
+    assert measured() == (1, 1) and measured() == (1, 1)
+    assert measured(images=3) == (3, 2) and measured(images=3) == (3, 2)
+    boxes = [[[0.1, 0.1, 0.4, 0.4]]] * len(dataset.table)
+    with_boxes = load_dataset(config.data, config.prepared_size).__class__(**vars(dataset) | {"boxes": boxes})
+    assert measured(images=3, data=with_boxes) == (3, 3)
+    assert {"box_area", "box_gain"} <= set(run.measures)
+    monkeypatch.setattr("paper_repro.measures.measuring_code", lambda: "another")
+    assert measured(images=3, data=with_boxes) == (3, 4)
+
+
+def test_measures_of_other_data_are_refused(run, dataset):
+    """A run's measures never come from photographs that it was not trained on."""
+    with pytest.raises(ReproError, match="was trained on other data than .*: give the data of the run"):
+        measure_run(run, type(dataset)(**vars(dataset) | {"fingerprint": "another"}), 1)
+
+
+def test_metrics_follow_their_code(config, run, tmp_path, monkeypatch):
+    """A change of what is computed from the predictions reaches metrics.json without training again, and the `done`
+    that vouched for the old file goes."""
+    metrics = evaluate.metrics
+    monkeypatch.setattr(Trainer, "fit", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr(evaluate, "metrics", lambda *a, **k: metrics(*a, **k) | {"new": 1})
+    assert train(config, "none", 0, tmp_path).metrics["new"] == 1
+    assert json.loads((run.folder / "metrics.json").read_text())["new"] == 1
+    assert not (run.folder / "done").exists()
+
+
+def test_repeats(config, run, tmp_path):
+    """Repeat 1 has a folder, a split and a seed of its own; repeat 0 keeps its folder and seeds."""
+    again = train(config, "none", 0, tmp_path, repeat=1)
+    assert again.folder == tmp_path / "none" / "repeat1" / "fold0" and run.folder == tmp_path / "none" / "fold0"
+    assert (run.environment["seed"], again.environment["seed"]) == (0, config.num_folds)
+    assert set(again.predictions["image"]) != set(run.predictions["image"])
+    assert list(again.predictions) == list(run.predictions)
+    assert list(find_runs(tmp_path, "predictions.csv")) == [("none", 0, 0), ("none", 1, 0)]
+
+
+def test_folders_in_order(tmp_path):
+    """Runs are found whatever their repeat, in the order of arms, repeats and folds."""
+    made = [("none", 0, 10), ("none", 0, 2), ("stage", 0, 0), ("none", 10, 0), ("none", 2, 1)]
+    for arm, repeat, fold in made:
+        folder = run_folder(tmp_path, arm, fold, repeat)
+        folder.mkdir(parents=True)
+        (folder / "done").touch()
+    assert list(find_runs(tmp_path)) == [
+        ("none", 0, 2),
+        ("none", 0, 10),
+        ("none", 2, 1),
+        ("none", 10, 0),
+        ("stage", 0, 0),
+    ]
+
+
+def committed_runs():
+    reference = project_root() / "results" / "reference"
+    return sorted(path.parent for path in reference.glob("*/*/fold*/config.yaml"))
+
+
+def test_all_54_runs_keep_their_keys():
+    """Every committed run opens under today's configuration, and today's code, given their data, has their keys."""
+    assert len(committed_runs()) == 54
+    folds = committed_folds("trashnet")
+    table = folds[["image", "group", "excluded"]].assign(label=folds["image"].str.split("/").str[0])
+    for folder in committed_runs():
+        details = json.loads((folder / "environment.json").read_text())
+        config = load_profile(folder / "config.yaml")
+        used = folds if config.grouped else make_folds(table, config.num_folds, 0, grouped=False)
+        known = type("Known", (), {"fingerprint": details["data"]})
+        data = data_key(known, used)
+        assert details["key"] in keys.kept_keys(config, details["arm"], details["fold"], data), folder

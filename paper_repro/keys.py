@@ -21,6 +21,7 @@ DECISIVE = (
     "painters",
     "photographs/folds",
     "photographs/pictures",
+    "photographs/prepared",
     "synthetic",
     "training",
     "weights",

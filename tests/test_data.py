@@ -18,7 +18,8 @@ from PIL import Image
 
 from paper_repro import data as data_module
 from paper_repro.data import load_dataset, read_photograph
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, cache_dir
+from paper_repro.photographs import prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.pictures import squash, to_frame
 
@@ -102,7 +103,7 @@ def test_zip_equals_folder(tree, tmp_path):
 def test_second_call_opens_what_the_first_prepared(tree, monkeypatch):
     """Nothing is decoded again, at the same size; the array is memory-mapped."""
     first = load_dataset(tree, SIZE)
-    monkeypatch.setattr(data_module, "square_picture", None)
+    monkeypatch.setattr(prepared, "square_picture", None)
     second = load_dataset(tree, SIZE)
     assert isinstance(second.images, np.memmap)
     pd.testing.assert_frame_equal(first.table, second.table)
@@ -132,9 +133,9 @@ def test_killed_preparation_leaves_nothing_that_counts(tree, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(data_module, "near_duplicate_groups", stop)
+        patch.setattr(prepared, "near_duplicate_groups", stop)
         load_dataset(tree, SIZE)
-    assert calls and not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
+    assert calls and not [path for path in cache_dir("prepared").iterdir() if path.is_dir()]
     assert len(load_dataset(tree, SIZE).images) == 6
 
 
@@ -147,14 +148,14 @@ def test_full_disk_is_named_and_leaves_nothing(tree, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(ReproError, match="No space left .* set PAPER_REPRO_CACHE"):
         patch.setattr(os, "fsync", full)
         load_dataset(tree, SIZE)
-    assert not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
+    assert not [path for path in cache_dir("prepared").iterdir() if path.is_dir()]
     assert len(load_dataset(tree, SIZE).images) == 6
 
 
 def test_damaged_prepared_data_is_named(tree):
     """A cut array is an error that says which folder to delete."""
     load_dataset(tree, SIZE)
-    folder = next(path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir())
+    folder = next(path for path in cache_dir("prepared").iterdir() if path.is_dir())
     os.truncate(folder / "images.npy", 500)
     with pytest.raises(ReproError, match=rf"{folder.name} is damaged .* delete that folder"):
         load_dataset(tree, SIZE)

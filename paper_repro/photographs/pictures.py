@@ -16,10 +16,9 @@ PIXEL_LIMIT = 89_478_485  # Pillow warns from here on and refuses only twice as 
 
 
 def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode the bytes of one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height.
+    """Decodes one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height in pixels.
 
-    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times
-    `size`.
+    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times `size`.
 
     Raises:
         ValueError: not a picture, or one that cannot be used; the message is the reason.
@@ -46,9 +45,7 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture as RGB, turned as its EXIF orientation says; what is transparent becomes white, 16 bits become 8.
-
-    `image` itself may be turned.
+    """The picture as 8-bit RGB, turned as its EXIF orientation says (`image` too); what is transparent becomes white.
 
     Raises:
         ValueError: pixel values of which the range is not known.
@@ -68,11 +65,15 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 def squash(image: Image.Image, size: int) -> np.ndarray:
     """The whole RGB photograph as (size, size, 3) uint8, each pixel averaged over what it covers."""
-    small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2)
-    return np.asarray(small)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
 
 
-def to_frame(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Pascal VOC boxes (k, 4) xmin, ymin, xmax, ymax, in pixels that are counted from 1 and included, as fractions
-    x0, y0, x1, y1 of the frame."""
+def to_frame(boxes: np.ndarray | list, width: int, height: int) -> np.ndarray:
+    """Pascal VOC boxes (k, 4) xmin, ymin, xmax, ymax, pixels that are counted from 1 and included, as fractions
+    (k, 4) x0, y0, x1, y1 of the frame."""
     return (np.asarray(boxes, float).reshape(-1, 4) - (1, 1, 0, 0)) / (width, height, width, height)
+
+
+def reason_for(error: Exception) -> str:
+    """Why a file cannot be used, on one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())

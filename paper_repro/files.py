@@ -68,7 +68,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
-        if os.name != "nt":  # Windows cannot open a folder
+        if os.name == "posix":  # Windows cannot open a folder
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)  # the rename itself must survive a power cut

@@ -113,7 +113,7 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
-    """Stratified folds, row by row as `table`; the half of fold k + 1 with more groups is the validation part of fold k.
+    """Stratified folds, row by row as `table`; fold k's validation part is the half of fold k + 1 with more groups.
 
     Args:
         table: columns image, label, group, excluded.

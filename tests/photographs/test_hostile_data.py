@@ -232,6 +232,29 @@ def test_one_damaged_entry_stops_nothing(tmp_path):
         assert len(load_dataset(path, SIZE).images) == 3
 
 
+def test_an_entry_for_the_folder_itself_does_not_count(tmp_path):
+    """Some tools write "./" first."""
+    path = tmp_path / "dotted.zip"
+    with sound_zip(path) as archive:
+        archive.writestr("./", "")
+    assert load_dataset(path, SIZE).classes == ("glass", "metal")
+
+
+def test_an_entry_that_ends_beyond_the_zip_is_listed(tmp_path):
+    """Its sizes in the directory are larger than what is left of the file."""
+    path = tmp_path / "short.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("glass/0.png", "glass/1.png", "metal/2.png", "metal/3.png"):
+            archive.writestr(name, picture(int(name[-5])))
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    size = struct.unpack_from("<I", content, at + 20)[0] + 4 * (46 + 11) + 22 + 100
+    struct.pack_into("<II", content, at + 20, size, size)
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="1 of the 4 files .*\n  'metal/3.png': [A-Z]"):
+        assert len(load_dataset(path, SIZE).images) == 3
+
+
 def test_an_entry_that_lies_about_its_size_gives_no_more_than_checked(tmp_path):
     """The directory says 10 bytes, the data unpack to a megabyte: the entry is refused while it is read."""
     path = tmp_path / "liar.zip"

@@ -6,6 +6,7 @@ makes the square of a single photograph, such as one's own, in the same way.
 """
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def load_dataset(
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
     if data == "synthetic":
-        code = [sha256_file(module.__file__) for module in (synthetic, painters)]
+        code = [sha256_file(inspect.getfile(module)) for module in (synthetic, painters)]
         folder = prepared.prepare([size, seed, SYNTHETIC_COUNT, code], lambda new: _draw(new, size, seed))
         table, images, masks = prepared.open_prepared(folder, size)
         return _dataset("synthetic", synthetic.CLASSES, images, table, masks, None)

@@ -387,23 +387,7 @@ def make_bad_utf8(tree):
 
 
 @pytest.mark.filterwarnings("ignore:data. 1 of the 7 files")
-@pytest.mark.parametrize(
-    "make",
-    [
-        make_missing,
-        make_empty,
-        make_class_given,
-        make_too_deep,
-        make_one_deeper,
-        make_equal_but_for_case,
-        make_equal_accents,
-        make_link_loop,
-        make_empty_class,
-        make_unreadable_class,
-        make_one_class,
-        make_bad_utf8,
-    ],
-)
+@pytest.mark.parametrize("make", [value for name, value in globals().copy().items() if name.startswith("make_")])
 def test_folder_that_cannot_work_is_refused(tree, make):
     """Before any training, with what is wrong and what to do."""
     try:

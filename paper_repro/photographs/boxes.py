@@ -40,7 +40,8 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
             if member.filename.lower().endswith(".xml"):
                 annotations.setdefault(PurePosixPath(member.filename).stem, []).append(member)
         for row, stem in zip(table.itertuples(), stems, strict=True):
-            annotated, usable = [], []
+            annotated: list[list[float]] = []
+            usable = []
             try:
                 if stem not in annotations:
                     raise ValueError("no annotation")
@@ -62,8 +63,8 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
     return boxes, pd.DataFrame(dropped, columns=["image", "box", "reason"])
 
 
-def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, height: int) -> np.ndarray:
-    """The boxes (k, 4) xmin, ymin, xmax, ymax of one annotation; k is at least 1."""
+def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, height: int) -> list[list[float]]:
+    """The boxes xmin, ymin, xmax, ymax of one annotation; there is at least one."""
     if member.file_size > SIZE_LIMIT:
         raise ValueError("the annotation is too large")
     root = ElementTree.fromstring(archive.read(member), forbid_dtd=True)
@@ -76,13 +77,13 @@ def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, hei
     ]
     if not boxes:
         raise ValueError("no object is annotated")
-    return np.array(boxes)
+    return boxes
 
 
-def _reason_against(box: np.ndarray, width: int, height: int) -> str | None:
+def _reason_against(box: list[float], width: int, height: int) -> str | None:
     """Coordinates are counted from 1 and included."""
     xmin, ymin, xmax, ymax = box
-    if np.isnan(box).any() or box.min() < 0 or xmax > width or ymax > height:
+    if np.isnan(box).any() or min(box) < 0 or xmax > width or ymax > height:
         return "reaches outside the frame or lacks a number"
     if xmax <= xmin or ymax <= ymin:
         return "has no area"

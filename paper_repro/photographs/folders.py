@@ -28,6 +28,10 @@ OTHER_TYPES = {
 }
 
 
+# Parts of a name below the root -> (size, stamp, source) of a file, None of a folder.
+Items = dict[tuple[str, ...], tuple | None]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file of a class.
@@ -44,6 +48,7 @@ class Entry:
 
     @property
     def image(self) -> str:
+        """The image's name in tables, "class/file"."""
         return f"{self.label}/{self.name}"
 
 
@@ -70,7 +75,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
     if path.is_dir():
         yield _tree(path, _list_folder(path), lambda entry: _read_file(Path(entry.source)))
         return
-    items = {}
+    items: Items = {}
     with open_zip(path) as archive:
         for member in archive.infolist():
             parts = _parts(member.filename)
@@ -82,14 +87,11 @@ def open_tree(path: Path) -> Iterator[Tree]:
         yield _tree(path, items, lambda entry: archive.read(entry.source))
 
 
-def _tree(path: Path, items: dict[tuple, tuple | None], read: Callable) -> Tree:
-    """Takes off wrapping folders and checks the classes.
-
-    Args:
-        items: parts of the name below `path` -> (size, stamp, source) of a file, None of a folder.
-    """
+def _tree(path: Path, items: Items, read: Callable) -> Tree:
+    """Takes off wrapping folders and checks the classes."""
     _refuse_awkward_names(path, items)
-    any_files, wrapper = any(items.values()), ()
+    any_files = any(items.values())
+    wrapper: tuple[str, ...] = ()
     while True:  # what lies beside class folders, and beside a folder that wraps them, does not count
         files = {parts: details for parts, details in items.items() if details and len(parts) > 1}
         tops = {parts[0] for parts, details in items.items() if details is None or len(parts) > 1}
@@ -115,7 +117,8 @@ def _tree(path: Path, items: dict[tuple, tuple | None], read: Callable) -> Tree:
         raise ReproError(f"data: the class '{label}' of {path} is empty: add pictures or remove its folder")
     if len(tops) < 2:
         raise ReproError(f"data: {path} has only one class, '{tops.pop()}': give a folder of two or more class folders")
-    return Tree(tuple(sorted(tops)), [Entry(*parts, *files[parts]) for parts in sorted(files)], read)
+    entries = [Entry(label, name, *details) for (label, name), details in sorted(files.items())]
+    return Tree(tuple(sorted(tops)), entries, read)
 
 
 def _is_junk(parts: tuple) -> bool:
@@ -133,9 +136,10 @@ def _refuse_awkward_names(path: Path, names: Iterable[tuple]) -> None:
             raise ReproError(f"data: '{twin}' and '{name}' in {path} are equal but for case: rename one")
 
 
-def _list_folder(root: Path) -> dict[tuple, tuple | None]:
-    """The `items` of `_tree`."""
-    items, seen, waiting = {}, {}, [(root, ())]
+def _list_folder(root: Path) -> Items:
+    items: Items = {}
+    waiting: list[tuple[Path, tuple]] = [(root, ())]
+    seen: dict[tuple, Path] = {}
     while waiting:
         folder, parts = waiting.pop()
         try:
@@ -211,7 +215,7 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _parts(name: str) -> tuple:
+def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(name.replace("\\", "/")).parts
 
 

@@ -98,7 +98,7 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     features = np.empty((len(images), 3 * kept.sum()), np.float32)
     for start in range(0, len(images), 1000):
         chunk = images[start : start + 1000]
-        small = np.stack([Image.fromarray(image).resize((32, 32), Image.Resampling.BOX) for image in chunk])
+        small = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BOX)) for image in chunk])
         red, green, blue = small.transpose(3, 0, 1, 2).astype(np.float32)  # (N, 32, 32) each
         brightness = 0.299 * red + 0.587 * green + 0.114 * blue
         planes = np.stack([brightness, blue - brightness, red - brightness], axis=1)

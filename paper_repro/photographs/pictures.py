@@ -35,7 +35,8 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
     if width * height > PIXEL_LIMIT:
         raise ValueError(f"{width}x{height} pixels are over the limit of {PIXEL_LIMIT:,}")
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
-        raise ValueError(f"it holds {image.n_frames} pictures, animated or paged, instead of one")
+        count = getattr(image, "n_frames", "several")
+        raise ValueError(f"it holds {count} pictures, animated or paged, instead of one")
     image.draft(None, (3 * size // 2, 3 * size // 2))
     stored = image.size
     upright = upright_rgb(image)
@@ -53,7 +54,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
     with contextlib.suppress(Exception):  # damaged EXIF raises errors of many types and does not spoil the pixels
         ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("its pixels are 32-bit numbers of unknown range: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion would cut at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype(np.uint8))

@@ -133,7 +133,7 @@ def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:
             for square, row in pool.map(lambda entry: _decode(tree, size, entry), tree.entries[start : start + CHUNK]):
                 rows.append(row)
                 if square is not None:
-                    file.write(square)
+                    file.write(square.data)
                     count += 1
                 bar.update()
         file.seek(0)
@@ -158,7 +158,7 @@ def _decode(tree: Tree, size: int, entry: Entry) -> tuple[np.ndarray | None, dic
         square, (row["width"], row["height"]) = square_picture(data, size)
     except Exception as error:  # a damaged or hostile file makes decoders raise errors of any type
         return None, row | {"problem": reason_for(error)}
-    return square, row | {"pixels": hashlib.sha256(square).hexdigest()}
+    return square, row | {"pixels": hashlib.sha256(square.data).hexdigest()}
 
 
 def _write_header(file: IO[bytes], count: int, size: int) -> None:

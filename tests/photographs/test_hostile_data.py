@@ -181,31 +181,7 @@ def make_unreadable_pictures(path):
 
 
 @pytest.mark.filterwarnings("ignore:data. 2 of the 2 files")
-@pytest.mark.parametrize(
-    "make",
-    [
-        make_upwards,
-        make_upwards_with_backslashes,
-        make_absolute,
-        make_drive,
-        make_link,
-        make_pipe,
-        make_ratio_bomb,
-        make_size_bomb,
-        make_total_bomb,
-        make_overlap,
-        make_too_many,
-        make_encrypted,
-        make_truncated,
-        make_other_type,
-        make_web_page,
-        make_empty_file,
-        make_equal_but_for_case,
-        make_twice,
-        make_no_pictures,
-        make_unreadable_pictures,
-    ],
-)
+@pytest.mark.parametrize("make", [value for name, value in globals().copy().items() if name.startswith("make_")])
 def test_hostile_zip_is_refused(make, tmp_path, monkeypatch):
     """By entry and reason, before anything is decoded, and nothing is written outside the cache folder."""
     path = tmp_path / "stranger.zip"

@@ -4,6 +4,8 @@ What is drawn depends on (seed, epoch, image) or (seed, epoch, batch) alone, nev
 was drawn before, so a resumed run sees the same pictures as an uninterrupted one.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -64,9 +66,8 @@ def warp(images: Tensor, matrices: Tensor, size: int, mode: str = "bilinear") ->
 
 def jitter(images: Tensor, numbers: np.ndarray, strength: float) -> Tensor:
     """Changes brightness, contrast and saturation, in this order, by 1 ± strength; (N, 3, H, W) in [0, 1]."""
-    brightness, contrast, saturation = (
-        torch.from_numpy(1 + strength * (2 * column - 1)).float().view(-1, 1, 1, 1) for column in numbers[:, 6:9].T
-    )
+    factors = torch.from_numpy(1 + strength * (2 * numbers[:, 6:9] - 1)).float()  # (N, 3)
+    brightness, contrast, saturation = factors.T[..., None, None, None]  # (N, 1, 1, 1) each
     images = images * brightness
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
@@ -92,26 +93,26 @@ def mix(images: Tensor, targets: Tensor, seed: int, epoch: int, batch: int, alph
     return torch.lerp(images[partner], images, share), torch.lerp(targets[partner], targets, share)
 
 
+@dataclass
 class TrainingEpoch(torch.utils.data.Dataset):
     """The batches of one epoch: item b is batch b, augmented and mixed, as (images (B, 3, H, W), targets (B, K)).
 
-    The order is drawn from (seed, epoch); a last incomplete batch is left out, as its statistics would be noisier.
+    images (N, S, S, 3) uint8 and truth (N,) are the data set's, indices its rows to train on. Their order is drawn from
+    (seed, epoch); a last incomplete batch is left out, as its statistics would be noisier.
     """
 
-    def __init__(
-        self,
-        images: np.ndarray,
-        truth: np.ndarray,
-        indices: np.ndarray,
-        num_classes: int,
-        seed: int,
-        epoch: int,
-        config: Config,
-    ):
-        self.images, self.truth, self.num_classes = images, truth, num_classes
-        self.seed, self.epoch, self.config = seed, epoch, config
-        order = np.random.default_rng([seed, epoch]).permutation(indices)
-        self.batches = order[: len(order) // config.batch_size * config.batch_size].reshape(-1, config.batch_size)
+    images: np.ndarray
+    truth: np.ndarray
+    indices: np.ndarray
+    num_classes: int
+    seed: int
+    epoch: int
+    config: Config
+
+    def __post_init__(self):
+        size = self.config.batch_size
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.indices)
+        self.batches = order[: len(order) // size * size].reshape(-1, size)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -24,6 +24,7 @@ DECISIVE = (
     "painters",
     "photographs/folds",
     "photographs/pictures",
+    "photographs/prepared",
     "synthetic",
     "training",
     "weights",

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -18,9 +19,10 @@ from PIL import Image
 
 from paper_repro import data as data_module
 from paper_repro.data import load_dataset, read_photograph
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, cache_dir
+from paper_repro.photographs import prepared
 from paper_repro.photographs.boxes import load_boxes
-from paper_repro.photographs.pictures import squash, to_frame
+from paper_repro.photographs.pictures import square_picture, squash, to_frame
 
 SIZE = 16
 
@@ -102,13 +104,14 @@ def test_zip_equals_folder(tree, tmp_path):
 def test_second_call_opens_what_the_first_prepared(tree, monkeypatch):
     """Nothing is decoded again, at the same size; the array is memory-mapped."""
     first = load_dataset(tree, SIZE)
-    monkeypatch.setattr(data_module, "square_picture", None)
+    monkeypatch.setattr(prepared, "square_picture", None)
     second = load_dataset(tree, SIZE)
     assert isinstance(second.images, np.memmap)
     pd.testing.assert_frame_equal(first.table, second.table)
     assert first.fingerprint == second.fingerprint
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of the last change that a tool cannot set")
 def test_a_changed_file_is_prepared_anew(tree):
     """Even where its size and modification time stay as they were."""
     first = load_dataset(tree, SIZE)
@@ -132,9 +135,9 @@ def test_killed_preparation_leaves_nothing_that_counts(tree, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(data_module, "near_duplicate_groups", stop)
+        patch.setattr(prepared, "near_duplicate_groups", stop)
         load_dataset(tree, SIZE)
-    assert calls and not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
+    assert calls and not [path for path in cache_dir("prepared").iterdir() if path.is_dir()]
     assert len(load_dataset(tree, SIZE).images) == 6
 
 
@@ -147,14 +150,14 @@ def test_full_disk_is_named_and_leaves_nothing(tree, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(ReproError, match="No space left .* set PAPER_REPRO_CACHE"):
         patch.setattr(os, "fsync", full)
         load_dataset(tree, SIZE)
-    assert not [path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir()]
+    assert not [path for path in cache_dir("prepared").iterdir() if path.is_dir()]
     assert len(load_dataset(tree, SIZE).images) == 6
 
 
 def test_damaged_prepared_data_is_named(tree):
     """A cut array is an error that says which folder to delete."""
     load_dataset(tree, SIZE)
-    folder = next(path for path in data_module.cache_dir("prepared").iterdir() if path.is_dir())
+    folder = next(path for path in cache_dir("prepared").iterdir() if path.is_dir())
     os.truncate(folder / "images.npy", 500)
     with pytest.raises(ReproError, match=rf"{folder.name} is damaged .* delete that folder"):
         load_dataset(tree, SIZE)
@@ -171,6 +174,7 @@ def test_equal_pixels_under_two_labels_are_excluded(tree):
     assert table["group"].nunique() == 6
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
 def test_odd_names_survive(tree, tmp_path):
     """Class and file names of any Unicode, as long as the file system allows."""
     labels = ["a b [c]", "Größe 垃圾", "<script>alert(1)<", "line\nbreak", "NA", "1e5"]
@@ -219,9 +223,10 @@ def test_unsound_files_are_listed_in_one_report(tree):
     }
     for name, (content, _) in unsound.items():
         (tree / "glass" / name).write_bytes(content)
-    (tree / "glass" / "nowhere.jpg").symlink_to(tree / "gone.jpg")
-    os.mkfifo(tree / "glass" / "pipe.jpg")
-    unsound |= {"nowhere.jpg": (None, "No such file"), "pipe.jpg": (None, "device or pipe")}
+    if os.name == "posix":
+        (tree / "glass" / "nowhere.jpg").symlink_to(tree / "gone.jpg")
+        os.mkfifo(tree / "glass" / "pipe.jpg")
+        unsound |= {"nowhere.jpg": (None, "No such file"), "pipe.jpg": (None, "device or pipe")}
     for _ in range(2):
         with pytest.warns(UserWarning) as caught:
             dataset = load_dataset(tree, SIZE)
@@ -233,6 +238,20 @@ def test_unsound_files_are_listed_in_one_report(tree):
             assert reason in line
     with pytest.raises(ReproError, match="'glass/empty.jpg': the file is empty"):
         load_dataset(tree, SIZE, strict=True)
+
+
+def test_an_error_without_a_message_is_listed_by_its_type(tree, monkeypatch):
+    """An empty reason would count as a sound picture."""
+    calls = iter([EOFError()])
+
+    def decode(data, size):
+        for error in calls:
+            raise error
+        return square_picture(data, size)
+
+    monkeypatch.setattr(prepared, "square_picture", decode)
+    with pytest.warns(UserWarning, match="'[a-z]*/[0-9].png': EOFError"):
+        assert len(load_dataset(tree, SIZE).images) == 5
 
 
 def test_pixel_limit_is_an_error_below_pillows(monkeypatch, tree):
@@ -321,7 +340,7 @@ def make_class_given(tree):
 def make_too_deep(tree):
     for part in ("train", "test"):
         shutil.copytree(tree / "glass", tree.parent / "deep" / part / "glass")
-    return tree.parent / "deep", "'test/glass/0.png' .* lies deeper than CLASS/FILE: give .*deep/test"
+    return tree.parent / "deep", "'test/glass/0.png' .* lies deeper than CLASS/FILE: give .*deep.test"
 
 
 def make_one_deeper(tree):
@@ -363,31 +382,20 @@ def make_one_class(tree):
 
 
 def make_bad_utf8(tree):
-    (tree / os.fsdecode(b"gl\xff")).mkdir()
+    (tree / "gl\udcff").mkdir()  # on Linux the byte 0xff
     return tree, r"'gl\\udcff' .* is no valid UTF-8: rename it"
 
 
 @pytest.mark.filterwarnings("ignore:data. 1 of the 7 files")
-@pytest.mark.parametrize(
-    "make",
-    [
-        make_missing,
-        make_empty,
-        make_class_given,
-        make_too_deep,
-        make_one_deeper,
-        make_equal_but_for_case,
-        make_equal_accents,
-        make_link_loop,
-        make_empty_class,
-        make_unreadable_class,
-        make_one_class,
-        make_bad_utf8,
-    ],
-)
+@pytest.mark.parametrize("make", [value for name, value in globals().copy().items() if name.startswith("make_")])
 def test_folder_that_cannot_work_is_refused(tree, make):
     """Before any training, with what is wrong and what to do."""
-    path, message = make(tree)
+    try:
+        path, message = make(tree)
+    except OSError:
+        if sys.platform == "linux":
+            raise
+        pytest.skip("this file system has no such names or links")
     with pytest.raises(ReproError, match=message):
         load_dataset(path, SIZE)
 
@@ -446,6 +454,19 @@ def test_boxes_are_fractions_and_bad_ones_are_dropped_with_a_reason(tree, tmp_pa
     assert "annotated at 400x30, the photograph has 40x30" in reasons["glass/2.png"]
     assert "no object" in reasons["metal/3.png"] and "no annotation" in reasons["metal/5.png"]
     assert "Entities" in reasons["metal/4.png"] or "DTD" in reasons["metal/4.png"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_annotation_is_dropped(tree, tmp_path, compression):
+    """Whatever its compression's decoder raises."""
+    with zipfile.ZipFile(tmp_path / "boxes.zip", "w", compression) as archive:
+        archive.writestr("0.xml", annotation((1, 1, 20, 20)))
+    content = bytearray((tmp_path / "boxes.zip").read_bytes())
+    content[44] ^= 255  # beyond the local header of 35 bytes and LZMA's properties
+    (tmp_path / "boxes.zip").write_bytes(content)
+    dataset = load_dataset(tree, SIZE, boxes=tmp_path / "boxes.zip")
+    assert not any(map(len, dataset.boxes))
+    assert load_boxes(tmp_path / "boxes.zip", dataset.table)[1]["reason"][0] != "no annotation"
 
 
 def test_box_lies_on_its_object_after_squashing():

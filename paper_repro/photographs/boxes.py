@@ -1,7 +1,6 @@
 """Bounding boxes in Pascal VOC's XML, from a zip that may come from a stranger."""
 
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +10,7 @@ from defusedxml import ElementTree
 
 from paper_repro.photographs import downloads
 from paper_repro.photographs.folders import open_zip
-from paper_repro.photographs.pictures import to_frame
+from paper_repro.photographs.pictures import reason_for, to_frame
 
 SPECK = 0.005  # share of the frame: TrashNet's smaller boxes mark stains on an object, its smallest object has 0.017
 SIZE_LIMIT = 2**20  # bytes of one annotation
@@ -22,7 +21,7 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
 
     Args:
         source: "download" (TrashNet's) or the path of a zip of Pascal VOC files, in whatever folders.
-        table: a `Dataset`'s.
+        table: of a `Dataset`, with columns image, width and height.
 
     Returns:
         Per row of `table` an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none; and
@@ -36,36 +35,36 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
     stems = [PurePosixPath(image).stem for image in table["image"]]
     namesakes = Counter(stems)
     with open_zip(path) as archive:
-        files = {}
+        annotations = {}
         for member in archive.infolist():
             if member.filename.lower().endswith(".xml"):
-                files.setdefault(PurePosixPath(member.filename).stem, []).append(member)
+                annotations.setdefault(PurePosixPath(member.filename).stem, []).append(member)
         for row, stem in zip(table.itertuples(), stems, strict=True):
-            found = np.empty((0, 4))
+            annotated: list[list[float]] = []
+            usable = []
             try:
-                if stem not in files:
+                if stem not in annotations:
                     raise ValueError("no annotation")
-                if len(files[stem]) > 1 or namesakes[stem] > 1:
+                if len(annotations[stem]) > 1 or namesakes[stem] > 1:
                     raise ValueError("several images or annotations have its name")
-                found = _read_voc(archive, files[stem][0], row.width, row.height)
-            except (ValueError, SyntaxError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-                dropped.append((row.image, "", str(error)))
-            reasons = [_reason_against(box, row.width, row.height) for box in found]
-            bad = [reason is not None for reason in reasons]
-            dropped += [
-                (row.image, " ".join(f"{value:g}" for value in box), reason)
-                for box, reason in zip(found, reasons, strict=True)
-                if reason
-            ]
-            if sum(bad) * 2 > len(bad) and not all(bad):
+                annotated = _read_voc(archive, annotations[stem][0], row.width, row.height)
+            except Exception as error:  # a damaged or hostile file makes parsers raise errors of any type
+                dropped.append((row.image, "", reason_for(error)))
+            for box in annotated:
+                reason = _reason_against(box, row.width, row.height)
+                if reason is None:
+                    usable.append(box)
+                else:
+                    dropped.append((row.image, " ".join(f"{value:g}" for value in box), reason))
+            if 0 < len(usable) < len(annotated) / 2:
                 dropped.append((row.image, "", "most of its boxes are unusable"))
-                found, bad = found[:0], []
-            boxes.append(to_frame(found[np.logical_not(bad)], row.width, row.height))
+                usable = []
+            boxes.append(to_frame(usable, row.width, row.height))
     return boxes, pd.DataFrame(dropped, columns=["image", "box", "reason"])
 
 
-def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, height: int) -> np.ndarray:
-    """The boxes (k, 4) xmin, ymin, xmax, ymax of one annotation; k is at least 1."""
+def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, height: int) -> list[list[float]]:
+    """The boxes xmin, ymin, xmax, ymax of one annotation; there is at least one."""
     if member.file_size > SIZE_LIMIT:
         raise ValueError("the annotation is too large")
     root = ElementTree.fromstring(archive.read(member), forbid_dtd=True)
@@ -78,13 +77,13 @@ def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, hei
     ]
     if not boxes:
         raise ValueError("no object is annotated")
-    return np.array(boxes)
+    return boxes
 
 
-def _reason_against(box: np.ndarray, width: int, height: int) -> str | None:
+def _reason_against(box: list[float], width: int, height: int) -> str | None:
     """Coordinates are counted from 1 and included."""
     xmin, ymin, xmax, ymax = box
-    if np.isnan(box).any() or box.min() < 0 or xmax > width or ymax > height:
+    if np.isnan(box).any() or min(box) < 0 or xmax > width or ymax > height:
         return "reaches outside the frame or lacks a number"
     if xmax <= xmin or ymax <= ymin:
         return "has no area"

@@ -5,7 +5,7 @@ import re
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,9 +28,17 @@ OTHER_TYPES = {
 }
 
 
+# Parts of a name below the root -> (size, stamp, source) of a file, None of a folder.
+Items = dict[tuple[str, ...], tuple | None]
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One file of a class. `stamp` changes when the content does: CRC in a zip, times in a folder."""
+    """One file of a class.
+
+    size: bytes, unpacked. stamp: changes when the content does: the CRC in a zip, times in a folder.
+    source: what `Tree.read` opens: the path, or the name in the zip.
+    """
 
     label: str
     name: str
@@ -40,6 +48,7 @@ class Entry:
 
     @property
     def image(self) -> str:
+        """The image's name in tables, "class/file"."""
         return f"{self.label}/{self.name}"
 
 
@@ -57,41 +66,41 @@ def open_tree(path: Path) -> Iterator[Tree]:
     """The class folders of a folder or zip, whatever single folders wrap them; hidden and system files do not count.
 
     Raises:
-        ReproError: missing, hostile, damaged, without class folders, with an empty one or with one only.
+        ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
     if not path.exists():
         raise ReproError(
             f"data: {path} does not exist: give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
         )
     if path.is_dir():
-        files, folders = _list_folder(path)
-        yield _tree(path, files, folders, lambda entry: _read_file(Path(entry.source)))
+        yield _tree(path, _list_folder(path), lambda entry: _read_file(Path(entry.source)))
         return
+    items: Items = {}
     with open_zip(path) as archive:
-        members = [member for member in archive.infolist() if not _is_junk(_parts(member.filename))]
-        files = {
-            _parts(member.filename): (member.file_size, (member.CRC,), member.filename)
-            for member in members
-            if not member.is_dir()
-        }
-        folders = {_parts(member.filename) for member in members if member.is_dir()}
-        yield _tree(path, files, folders, lambda entry: archive.read(entry.source))
+        for member in archive.infolist():
+            parts = _parts(member.filename)
+            if member.is_dir():
+                items.setdefault(parts, None)
+            else:
+                items[parts] = member.file_size, (member.CRC,), member.filename
+        items = {parts: details for parts, details in items.items() if parts and not _is_junk(parts)}
+        yield _tree(path, items, lambda entry: archive.read(entry.source))
 
 
-def _tree(path: Path, files: dict[tuple, tuple], folders: set[tuple], read: Callable) -> Tree:
-    """Takes off wrapping folders and checks the classes. `files`: parts of the name -> (size, stamp, source)."""
-    _refuse_awkward_names(path, {*files, *folders})
-    wrapper, beside = (), list(files)
-    while True:
-        files = {parts: details for parts, details in files.items() if len(parts) > 1}
-        tops = {parts[0] for parts in (*files, *folders)}
+def _tree(path: Path, items: Items, read: Callable) -> Tree:
+    """Takes off wrapping folders and checks the classes."""
+    _refuse_awkward_names(path, items)
+    any_files = any(items.values())
+    wrapper: tuple[str, ...] = ()
+    while True:  # what lies beside class folders, and beside a folder that wraps them, does not count
+        files = {parts: details for parts, details in items.items() if details and len(parts) > 1}
+        tops = {parts[0] for parts, details in items.items() if details is None or len(parts) > 1}
         if len(tops) != 1 or max(map(len, files), default=0) < 3:
             break
         wrapper += tuple(tops)
-        files = {parts[1:]: details for parts, details in files.items()}
-        folders = {parts[1:] for parts in folders if len(parts) > 1}
+        items = {parts[1:]: details for parts, details in items.items() if len(parts) > 1}
     if not files:
-        if beside and path.is_dir():
+        if any_files and path.is_dir():
             raise ReproError(
                 f"data: the files of {path} lie in no class folder: give the folder above it, "
                 f"{path.resolve().parent}, or make one folder per class"
@@ -108,15 +117,16 @@ def _tree(path: Path, files: dict[tuple, tuple], folders: set[tuple], read: Call
         raise ReproError(f"data: the class '{label}' of {path} is empty: add pictures or remove its folder")
     if len(tops) < 2:
         raise ReproError(f"data: {path} has only one class, '{tops.pop()}': give a folder of two or more class folders")
-    return Tree(tuple(sorted(tops)), [Entry(*parts, *files[parts]) for parts in sorted(files)], read)
+    entries = [Entry(label, name, *details) for (label, name), details in sorted(files.items())]
+    return Tree(tuple(sorted(tops)), entries, read)
 
 
 def _is_junk(parts: tuple) -> bool:
     return any(part.startswith(".") or part.lower() in ("__macosx", "thumbs.db", "desktop.ini") for part in parts)
 
 
-def _refuse_awkward_names(path: Path, names: set[tuple]) -> None:
-    """Two names that some file systems take for one would fall together there; CSV and JSON need Unicode."""
+def _refuse_awkward_names(path: Path, names: Iterable[tuple]) -> None:
+    """Some file systems take names that differ only in case or accents' coding for one; CSV and JSON need Unicode."""
     seen = {}
     for name in sorted({"/".join(parts[:depth]) for parts in names for depth in range(1, len(parts) + 1)}):
         if any("\ud800" <= character <= "\udfff" for character in name):
@@ -126,11 +136,10 @@ def _refuse_awkward_names(path: Path, names: set[tuple]) -> None:
             raise ReproError(f"data: '{twin}' and '{name}' in {path} are equal but for case: rename one")
 
 
-# ---- folder -----------------------------------------------------------------------------------------------------
-
-
-def _list_folder(root: Path) -> tuple[dict[tuple, tuple], set[tuple]]:
-    files, folders, seen, waiting = {}, set(), {}, [(root, ())]
+def _list_folder(root: Path) -> Items:
+    items: Items = {}
+    waiting: list[tuple[Path, tuple]] = [(root, ())]
+    seen: dict[tuple, Path] = {}
     while waiting:
         folder, parts = waiting.pop()
         try:
@@ -148,14 +157,14 @@ def _list_folder(root: Path) -> tuple[dict[tuple, tuple], set[tuple]]:
             try:
                 status = item.stat()
             except OSError as error:  # a link to nowhere, for example: reading it gives the reason
-                files[name] = 0, (error.errno,), item.path
+                items[name] = 0, (error.errno,), item.path
                 continue
             if stat.S_ISDIR(status.st_mode):
-                folders.add(name)
+                items[name] = None
                 waiting.append((Path(item.path), name))
             else:  # the change time sees what a tool that sets the modification time back hides
-                files[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
-    return files, folders
+                items[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
+    return items
 
 
 def _read_file(path: Path) -> bytes:
@@ -165,9 +174,6 @@ def _read_file(path: Path) -> bytes:
     if status.st_size > FILE_LIMIT:
         raise ValueError(f"{status.st_size:,} bytes are over the limit of {FILE_LIMIT:,}")
     return path.read_bytes()
-
-
-# ---- zip --------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -209,27 +215,22 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _parts(name: str) -> tuple:
+def _parts(name: str) -> tuple[str, ...]:
     return PurePosixPath(name.replace("\\", "/")).parts
 
 
 def _reason_against(member: zipfile.ZipInfo) -> str | None:
     parts = _parts(member.filename)
-    mode = stat.S_IFMT(member.external_attr >> 16)
-    if ".." in parts:
-        return "its path leads upwards (..)"
-    if parts[:1] == ("/",) or parts[:1] == ("//",):
-        return "its path is absolute"
-    if re.match(r"[A-Za-z]:", member.filename):
-        return "its path starts with a drive letter"
-    if mode == stat.S_IFLNK:
-        return "it is a symbolic link"
-    if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "it is a device or pipe, no file"
-    if member.flag_bits & 0x1:
-        return "it is encrypted"
-    if member.file_size > FILE_LIMIT:
-        return f"{member.file_size:,} bytes unpacked are over the limit of {FILE_LIMIT:,}"
-    if member.file_size > max(RATIO_FLOOR, RATIO_LIMIT * member.compress_size):
-        return f"it unpacks to {member.file_size / max(member.compress_size, 1):,.0f} times its size (a bomb)"
-    return None
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    ratio = member.file_size / max(member.compress_size, 1)
+    reasons = {
+        "its path leads upwards (..)": ".." in parts,
+        "its path is absolute": parts[:1] in (("/",), ("//",)),
+        "its path starts with a drive letter": re.match(r"[A-Za-z]:", member.filename),
+        "it is a symbolic link": kind == stat.S_IFLNK,
+        "it is a device or pipe, no file": kind not in (0, stat.S_IFREG, stat.S_IFDIR),
+        "it is encrypted": member.flag_bits & 0x1,
+        f"{member.file_size:,} bytes unpacked are over the limit of {FILE_LIMIT:,}": member.file_size > FILE_LIMIT,
+        f"it unpacks to {ratio:,.0f} times its size (a bomb)": member.file_size > RATIO_FLOOR and ratio > RATIO_LIMIT,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)

@@ -79,8 +79,8 @@ def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
     pairs, flip = np.divmod(codes, 4)
     first, second = np.divmod(pairs, count)
     alike = [
-        np.einsum("ij,ij,ij->i", features[first[at]], features[second[at]], signs[flip[at]]) >= SIMILARITY
-        for at in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)
+        np.einsum("ij,ij,ij->i", features[first[rows]], features[second[rows]], signs[flip[rows]]) >= SIMILARITY
+        for rows in np.array_split(np.arange(len(pairs)), len(pairs) // 10_000 + 1)
     ]
     return np.unique(np.stack([first, second], axis=1)[np.concatenate(alike)], axis=0)
 
@@ -98,7 +98,7 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     features = np.empty((len(images), 3 * kept.sum()), np.float32)
     for start in range(0, len(images), 1000):
         chunk = images[start : start + 1000]
-        small = np.stack([Image.fromarray(image).resize((32, 32), Image.Resampling.BOX) for image in chunk])
+        small = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BOX)) for image in chunk])
         red, green, blue = small.transpose(3, 0, 1, 2).astype(np.float32)  # (N, 32, 32) each
         brightness = 0.299 * red + 0.587 * green + 0.114 * blue
         planes = np.stack([brightness, blue - brightness, red - brightness], axis=1)
@@ -113,14 +113,14 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
-    """Stratified folds, one row per row of `table` (columns image, label, group, excluded).
+    """Stratified folds, row by row as `table`; fold k's validation part is the half of fold k + 1 with more groups.
 
     Args:
+        table: columns image, label, group, excluded.
         grouped: keep a group in one fold; False gives the usual random split, for comparison.
 
     Returns:
-        image, group, fold, validation_for (the image is in the validation part when that fold is the test fold; -1 is
-        never), excluded. The validation part of fold k is the half of fold k + 1 with more groups.
+        Columns image, group, fold, validation_for (the fold in whose validation part the image is, -1: none), excluded.
 
     Raises:
         ReproError: a class with fewer independent photographs than folds; names it and the remedy.
@@ -138,9 +138,9 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     labels = table["label"].to_numpy()
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
-        part = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
-        half = _partition(labels[part], groups[part], 2, seed)
-        halves = [part[half == number] for number in (0, 1)]
+        following = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
+        half = _partition(labels[following], groups[following], 2, seed)
+        halves = [following[half == number] for number in (0, 1)]
         richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch
         folds.loc[richer, "validation_for"] = fold
     for fold in range(num_folds):
@@ -156,13 +156,13 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
 
 def _partition(labels: np.ndarray, groups: np.ndarray, parts: int, seed: int) -> np.ndarray:
     """Number of the part (N,) per image, classes in like shares, a group in one part."""
-    number = np.empty(len(labels), np.int64)
+    part_of = np.empty(len(labels), np.int64)
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")  # half of a fold may hold one of a class
         for part, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
-            number[rows] = part
-    return number
+            part_of[rows] = part
+    return part_of
 
 
 def folds_file(name: str, repeat: int) -> Path:
@@ -180,8 +180,8 @@ def committed_folds(name: str, repeat: int = 0) -> pd.DataFrame:
 
 
 def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
-    """Folds of a `Dataset`, row by row as its table: TrashNet's committed ones where they apply, else computed with the
-    repeat's number as their seed."""
+    """Folds of a `data.Dataset`, row by row as its table: TrashNet's committed ones where they apply, else made with
+    the repeat's number as their seed."""
     if dataset.name == "trashnet" and repeat < COMMITTED_REPEATS and config.grouped:
         folds = committed_folds("trashnet", repeat)
         if folds["fold"].nunique() == config.num_folds:
@@ -190,13 +190,13 @@ def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
 
 
 def split(folds: pd.DataFrame, fold: int) -> Split:
-    """The parts when `fold` is the test fold.
+    """The three parts when `fold` is the test fold.
 
     Raises:
         ReproError: there is no such fold.
     """
     if fold not in folds["fold"].to_numpy():
         raise ReproError(f"folds: there is no fold {fold}: the folds are 0 to {folds['fold'].max()}")
-    kept = ~folds["excluded"].to_numpy()
+    used = ~folds["excluded"].to_numpy()
     test, validation = folds["fold"].to_numpy() == fold, folds["validation_for"].to_numpy() == fold
-    return Split(*(np.flatnonzero(kept & part) for part in (~test & ~validation, validation, test)))
+    return Split(*(np.flatnonzero(used & part) for part in (~test & ~validation, validation, test)))

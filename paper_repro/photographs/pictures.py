@@ -16,10 +16,9 @@ PIXEL_LIMIT = 89_478_485  # Pillow warns from here on and refuses only twice as 
 
 
 def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode the bytes of one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height.
+    """Decodes one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height in pixels.
 
-    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times
-    `size`.
+    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times `size`.
 
     Raises:
         ValueError: not a picture, or one that cannot be used; the message is the reason.
@@ -36,7 +35,8 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
     if width * height > PIXEL_LIMIT:
         raise ValueError(f"{width}x{height} pixels are over the limit of {PIXEL_LIMIT:,}")
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
-        raise ValueError(f"it holds {image.n_frames} pictures, animated or paged, instead of one")
+        count = getattr(image, "n_frames", "several")
+        raise ValueError(f"it holds {count} pictures, animated or paged, instead of one")
     image.draft(None, (3 * size // 2, 3 * size // 2))
     stored = image.size
     upright = upright_rgb(image)
@@ -46,9 +46,7 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """The picture as RGB, turned as its EXIF orientation says; what is transparent becomes white, 16 bits become 8.
-
-    `image` itself may be turned.
+    """The picture as 8-bit RGB, turned as its EXIF orientation says (`image` too); what is transparent becomes white.
 
     Raises:
         ValueError: pixel values of which the range is not known.
@@ -56,7 +54,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
     with contextlib.suppress(Exception):  # damaged EXIF raises errors of many types and does not spoil the pixels
         ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+    if image.mode == "F" or (image.mode == "I" and np.asarray(image).max() > 65535):
         raise ValueError("its pixels are 32-bit numbers of unknown range: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # Pillow's own conversion would cut at 255
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257 + 0.5).astype(np.uint8))
@@ -68,11 +66,15 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 def squash(image: Image.Image, size: int) -> np.ndarray:
     """The whole RGB photograph as (size, size, 3) uint8, each pixel averaged over what it covers."""
-    small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2)
-    return np.asarray(small)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2))
 
 
-def to_frame(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Pascal VOC boxes (k, 4) xmin, ymin, xmax, ymax, in pixels that are counted from 1 and included, as fractions
-    x0, y0, x1, y1 of the frame."""
+def to_frame(boxes: np.ndarray | list, width: int, height: int) -> np.ndarray:
+    """Pascal VOC boxes (k, 4) xmin, ymin, xmax, ymax, pixels that are counted from 1 and included, as fractions
+    (k, 4) x0, y0, x1, y1 of the frame."""
     return (np.asarray(boxes, float).reshape(-1, 4) - (1, 1, 0, 0)) / (width, height, width, height)
+
+
+def reason_for(error: Exception) -> str:
+    """Why a file cannot be used, on one line."""
+    return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())

@@ -181,31 +181,7 @@ def make_unreadable_pictures(path):
 
 
 @pytest.mark.filterwarnings("ignore:data. 2 of the 2 files")
-@pytest.mark.parametrize(
-    "make",
-    [
-        make_upwards,
-        make_upwards_with_backslashes,
-        make_absolute,
-        make_drive,
-        make_link,
-        make_pipe,
-        make_ratio_bomb,
-        make_size_bomb,
-        make_total_bomb,
-        make_overlap,
-        make_too_many,
-        make_encrypted,
-        make_truncated,
-        make_other_type,
-        make_web_page,
-        make_empty_file,
-        make_equal_but_for_case,
-        make_twice,
-        make_no_pictures,
-        make_unreadable_pictures,
-    ],
-)
+@pytest.mark.parametrize("make", [value for name, value in globals().copy().items() if name.startswith("make_")])
 def test_hostile_zip_is_refused(make, tmp_path, monkeypatch):
     """By entry and reason, before anything is decoded, and nothing is written outside the cache folder."""
     path = tmp_path / "stranger.zip"
@@ -229,6 +205,29 @@ def test_one_damaged_entry_stops_nothing(tmp_path):
     content[100] ^= 255
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="1 of the 4 files .*\n  'glass/0.png': "):
+        assert len(load_dataset(path, SIZE).images) == 3
+
+
+def test_an_entry_for_the_folder_itself_does_not_count(tmp_path):
+    """Some tools write "./" first."""
+    path = tmp_path / "dotted.zip"
+    with sound_zip(path) as archive:
+        archive.writestr("./", "")
+    assert load_dataset(path, SIZE).classes == ("glass", "metal")
+
+
+def test_an_entry_that_ends_beyond_the_zip_is_listed(tmp_path):
+    """Its sizes in the directory are larger than what is left of the file."""
+    path = tmp_path / "short.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("glass/0.png", "glass/1.png", "metal/2.png", "metal/3.png"):
+            archive.writestr(name, picture(int(name[-5])))
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    size = struct.unpack_from("<I", content, at + 20)[0] + 4 * (46 + 11) + 22 + 100
+    struct.pack_into("<II", content, at + 20, size, size)
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="1 of the 4 files .*\n  'metal/3.png': [A-Z]"):
         assert len(load_dataset(path, SIZE).images) == 3
 
 

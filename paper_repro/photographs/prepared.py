@@ -1,0 +1,167 @@
+"""Prepared folders: the squares of a data set as one array on disk, with a manifest beside it.
+
+A prepared folder holds `images.npy`, `manifest.csv` and, where the object's place is known, `masks.npy`. It lies in the
+cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so a changed file is prepared anew.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from paper_repro.files import ReproError, atomic_write, cache_dir, progress
+from paper_repro.photographs.folders import Entry, Tree
+from paper_repro.photographs.folds import near_duplicate_groups
+from paper_repro.photographs.pictures import reason_for, square_picture
+
+PREPARATION = 2  # raise it when prepared pixels or groups change
+MOST_LISTED = 100  # unreadable pictures in one report
+CHUNK = 256  # files decoded ahead; bounds the squares that wait for a slow one
+
+
+def prepare(key: list, build: Callable[[Path], None]) -> Path:
+    """The prepared folder of `key`; it appears when it is complete. A second process waits for the first.
+
+    Args:
+        key: what decides the content, as values of JSON.
+        build: called with a new folder to fill, unless the data were prepared before.
+
+    Raises:
+        ReproError: the cache folder cannot be written to or the disk is full.
+    """
+    digest = hashlib.sha256(json.dumps([PREPARATION, *key]).encode()).hexdigest()[:32]
+    folder = cache_dir("prepared") / digest
+    new = folder.with_suffix(".partial")
+    try:
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                shutil.rmtree(new, ignore_errors=True)  # what a killed process left
+                new.mkdir()
+                try:
+                    build(new)
+                    new.rename(folder)
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise ReproError(
+            f"cannot write the prepared data to {folder.parent} ({error.strerror or error}): "
+            "free some space or set PAPER_REPRO_CACHE to another folder"
+        ) from error
+    return folder
+
+
+def prepare_tree(tree: Tree, size: int, name: str) -> Path:
+    """The prepared folder of an open tree; `name` is what the progress bar calls it."""
+    listing = [(entry.image, entry.size, entry.stamp) for entry in tree.entries]
+    return prepare([size, listing], lambda folder: _decode_all(tree, size, name, folder))
+
+
+def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
+    """Writes one row per file: image, label, bytes, width, height, sha256, problem ("": none), group, excluded."""
+    with atomic_write(folder / "manifest.csv") as path:
+        manifest.to_csv(path, index=False)
+
+
+def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:
+    """The manifest, and memory-mapped the images (N, size, size, 3) and the masks (N, size, size) or None.
+
+    N counts the rows of the manifest without a problem.
+
+    Raises:
+        ReproError: the folder is damaged; names it and the remedy.
+    """
+    as_text = dict.fromkeys(("image", "label", "sha256", "problem"), str)
+    try:
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=as_text, keep_default_na=False)
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        masks = np.load(folder / "masks.npy", mmap_mode="r") if (folder / "masks.npy").exists() else None
+        if images.shape != ((manifest["problem"] == "").sum(), size, size, 3):
+            raise ValueError("the array does not fit the manifest")
+    except (OSError, ValueError) as error:
+        raise ReproError(
+            f"the prepared data in {folder} is damaged ({error}): delete that folder and it is prepared anew"
+        ) from error
+    return manifest, images, masks
+
+
+def report_problems(manifest: pd.DataFrame, path: Path, folder: Path, strict: bool) -> None:
+    """Lists all unreadable pictures of `path` in one warning.
+
+    Raises:
+        ReproError: a class has no readable picture; or, where `strict`, any picture is unreadable.
+    """
+    unreadable = manifest[manifest["problem"] != ""]
+    if unreadable.empty:
+        return
+    count = f"{len(unreadable)} of the {len(manifest)} files of {path}"
+    lines = [f"  {row.image!r}: {row.problem}" for row in unreadable.head(MOST_LISTED).itertuples()]
+    if len(unreadable) > MOST_LISTED:
+        lines.append(f"  and {len(unreadable) - MOST_LISTED} more, see {folder / 'manifest.csv'}")
+    report = "\n".join(lines)
+    if strict:
+        raise ReproError(f"data: mend or remove {count}:\n{report}")
+    warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
+    lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
+    if lost:
+        raise ReproError(
+            f"data: the class {min(lost)!r} of {path} has no readable picture: mend its files (reasons "
+            f"in {folder / 'manifest.csv'}) or remove its folder"
+        )
+
+
+def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:
+    """Fills `folder` from the files of `tree`; a picture that cannot be used gets a manifest row and no square."""
+    rows, count = [], 0
+    with (
+        open(folder / "images.npy", "wb") as file,
+        ThreadPoolExecutor(os.cpu_count()) as pool,  # Pillow, zlib and hashlib release the interpreter's lock
+        progress(len(tree.entries), f"preparing {name} at {size} px", "files") as bar,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # Pillow's; what matters is an error here
+        _write_header(file, len(tree.entries), size)
+        for start in range(0, len(tree.entries), CHUNK):
+            for square, row in pool.map(lambda entry: _decode(tree, size, entry), tree.entries[start : start + CHUNK]):
+                rows.append(row)
+                if square is not None:
+                    file.write(square.data)
+                    count += 1
+                bar.update()
+        file.seek(0)
+        _write_header(file, count, size)
+        file.flush()
+        os.fsync(file.fileno())
+    manifest = pd.DataFrame(rows)
+    readable = manifest["problem"] == ""
+    manifest["group"] = -1
+    manifest.loc[readable, "group"] = near_duplicate_groups(np.load(folder / "images.npy", mmap_mode="r"))
+    manifest["excluded"] = readable & (manifest.groupby("pixels")["label"].transform("nunique") > 1)
+    write_manifest(folder, manifest.drop(columns="pixels"))
+
+
+def _decode(tree: Tree, size: int, entry: Entry) -> tuple[np.ndarray | None, dict]:
+    """The square of one file, None where it cannot be used, and its row of the manifest."""
+    row = {"image": entry.image, "label": entry.label, "bytes": entry.size, "width": 0, "height": 0}
+    row |= {"sha256": "", "pixels": "", "problem": ""}
+    try:
+        data = tree.read(entry)
+        row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        square, (row["width"], row["height"]) = square_picture(data, size)
+    except Exception as error:  # a damaged or hostile file makes decoders raise errors of any type
+        return None, row | {"problem": reason_for(error)}
+    return square, row | {"pixels": hashlib.sha256(square.data).hexdigest()}
+
+
+def _write_header(file: IO[bytes], count: int, size: int) -> None:
+    """NumPy pads the header so that the first axis can change in place."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -63,7 +63,7 @@ def test_runs_anywhere(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_code_fits_a_page(path):
-    """No line of code is longer than a page shows, and cells that begin with imports are folded, in JupyterLab and on the
+    """No line of code is longer than a page shows. Cells that begin with imports are folded, in JupyterLab and on the
     site; the parameters are not."""
     cells = code_cells(path)
     for cell in cells:

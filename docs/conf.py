@@ -36,6 +36,7 @@ suppress_warnings = ["myst.header"]  # a notebook's cell may begin at any level
 
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}  # widgets need a kernel, and their script another server
+nb_code_prompt_show, nb_code_prompt_hide = "Set-up: show the code", "Set-up: hide the code"
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4

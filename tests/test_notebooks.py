@@ -61,6 +61,19 @@ def test_runs_anywhere(path):
     assert not [text for text in texts if str(ROOT) in text or re.search(r"/(home|root|tmp|Users)/", text)]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_code_fits_a_page(path):
+    """No line of code is longer than a page shows. Cells that begin with imports are folded, in JupyterLab and on the
+    site; the parameters are not."""
+    cells = code_cells(path)
+    for cell in cells:
+        assert all(len(line) <= 100 for line in cell.source.splitlines())
+        folded = cell.metadata.get("jupyter", {}).get("source_hidden", False)
+        assert folded == ("hide-input" in cell.metadata.get("tags", []))
+        assert folded or not re.match(r"(#.*\n|\n)*(import|from) ", cell.source)
+    assert "jupyter" not in cells[0].metadata
+
+
 def prose(path):
     cells = nbformat.read(path, as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")

@@ -22,9 +22,15 @@ def name(path):
 
 
 def importing_cell(path):
-    """The first code cell that imports the package."""
+    """The first code cell that imports the package, and the cell above it."""
     cells = nbformat.read(path, as_version=4).cells
-    return next(cell.source for cell in cells if cell.cell_type == "code" and "paper_repro" in cell.source)
+    pairs = zip(cells[1:], cells, strict=False)
+    return next((cell, above) for cell, above in pairs if cell.cell_type == "code" and "paper_repro" in cell.source)
+
+
+def remedy(path):
+    """The lines for Colab in the cell above the imports."""
+    return re.search(r"^```\n(.*?)^```$", importing_cell(path)[1].source, re.MULTILINE | re.DOTALL)[1].splitlines()
 
 
 def test_one_address():
@@ -56,19 +62,27 @@ def test_binder_files():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_says_what_to_do_without_the_package(path, tmp_path):
-    """In an interpreter without the package the first import fails with the remedies for one's own machine and for
-    Colab, and the latter are the lines that the page of this shows."""
-    code = f"import sys; sys.modules['paper_repro'] = None\n{importing_cell(path)}"
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    """In an interpreter without the package the first import of it fails, and the line that the traceback shows leads
+    to the cell above. This has the remedies for one's own machine and for Colab, the same in every notebook."""
+    cell, above = importing_cell(path)
+    script = tmp_path / "cell.py"
+    script.write_text(f"import sys; sys.modules['paper_repro'] = None\n{cell.source}")
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
-    message = run.stderr.rpartition("ImportError: ")[2]
-    assert "make lab" in message
-    remedy = message.strip().splitlines()[1:]
-    assert [line.split()[0] for line in remedy] == ["!git", "%cd", "%pip"]
-    assert "\n".join(remedy) in PAGE.read_text()
+    assert re.search(r"paper_repro import .*# not found\? The cell above says what to do\n", run.stderr)
+    assert run.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
+    assert above.cell_type == "markdown"
+    assert above.source.startswith("<details>\n<summary>On Colab, or an import fails?")
+    assert "make lab" in above.source
+    lines = remedy(path)
+    assert [line.split()[0] for line in lines[:3]] == ["!git", "%cd", "%pip"]
+    assert lines[:3] == remedy(NOTEBOOKS[0])
+    for line in lines[3:]:
+        assert (ROOT / re.fullmatch(r"%run (notebooks/\S+\.ipynb)", line)[1]).is_file()
+    assert bool(lines[3:]) == (path.stem[:2] in ("04", "05", "ex"))  # they need finished runs
 
 
 def test_remedy_installs_dependencies():
     """What Colab has to install goes by the names in pyproject.toml."""
-    remedy = re.search(r"%pip install --quiet (.*)", PAGE.read_text())[1].split()
-    assert set(remedy) <= {re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]}
+    names = re.fullmatch(r"%pip install --quiet (.*)", remedy(NOTEBOOKS[0])[2])[1].split()
+    assert set(names) <= {re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]}

@@ -269,7 +269,7 @@ class _Trainer:
             dataset.table["image"].to_numpy()[indices],
             masks,
             boxes,
-            faithful=self.config.faithfulness_images,
+            faithfulness_images=self.config.faithfulness_images,
             seed=self.seed,
         )
 

@@ -1,12 +1,15 @@
-"""Test predictions and what is computed from them: accuracy, macro-F1, calibration error, confusion matrix.
+"""Test predictions and the measures computed from them: accuracy, macro-F1, calibration error, confusion matrix.
 
-Every interval is a 95 % interval of a cluster bootstrap: groups of near-identical photographs are drawn with
-replacement, not single images, because the images of one group are not independent.
+A table of predictions has the columns image, truth (label) and p_<class> for every class. A table of several repeats
+has a column `repeat` too; an image then appears once, and counts once, in every repeat.
+
+Every interval is a 95 % interval of a cluster bootstrap: it draws groups of near-identical photographs with
+replacement, not single rows, because the rows of one group are not independent.
 """
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from paper_repro.files import ReproError
 
@@ -17,8 +20,13 @@ CHUNK = 5_000_000  # groups drawn at a time, which bounds the memory of the boot
 def predictions_frame(images, fold: int, truth, probabilities, classes) -> pd.DataFrame:
     """Table of test predictions, one row per image: image, fold, truth (label), p_<class> for every class.
 
-    images (N,) names, truth (N,) class indices, probabilities (N, K) with rows that sum to 1. Raises
-    ReproError for probabilities that are no distribution, a truth that is no class, an image given twice.
+    Args:
+        images: (N,) names.
+        truth: (N,) class indices.
+        probabilities: (N, K); each row sums to 1.
+
+    Raises:
+        ReproError: wrong shapes, an index that is no class, a row that is no distribution, an image given twice.
     """
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
     if truth.shape != (len(images),) or probabilities.shape != (len(images), len(classes)):
@@ -29,13 +37,13 @@ def predictions_frame(images, fold: int, truth, probabilities, classes) -> pd.Da
     if not np.isin(truth, np.arange(len(classes))).all():
         raise ReproError(f"truth must hold class indices in 0..{len(classes) - 1}, not {np.unique(truth)}")
     frame = pd.DataFrame({"image": images, "fold": fold, "truth": np.asarray(classes, object)[truth]})
-    frame = pd.concat([frame, pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])], axis=1)
-    _arrays(frame, classes)
+    frame = frame.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
+    _tests(frame, classes)
     return frame
 
 
 def read_predictions(path) -> pd.DataFrame:
-    """Read a predictions.csv; labels stay text, also where a class is called "null" or "1"."""
+    """Reads a predictions.csv; labels stay text, also where a class is called "null" or "1"."""
     return pd.read_csv(path, dtype={"image": str, "truth": str}, keep_default_na=False)
 
 
@@ -44,59 +52,49 @@ def metrics(
 ) -> dict:
     """Measures of one model's test predictions, ready for JSON.
 
-    accuracy, macro_f1 (over all classes; one neither present nor predicted counts 0) and ece (see
-    `reliability`), each with `<name>_interval` [low, high]; per_class {label: {precision, recall, f1,
-    support}}; confusion, counts with rows = truth; images and groups, their numbers. `groups` maps image
-    names to groups; None takes each image as its own group.
+    Intervals are percentile intervals but for ece. The noise in its bins biases a calibration error upwards, in a
+    resample once more than in the sample, so its interval is reflected at the estimate (the basic bootstrap), cut at 0
+    and widened to hold the estimate. Even so it reaches a calibrated model's 0 in about 6 of 10 samples only: compare
+    models by it, do not test one against 0.
 
-    The intervals of accuracy and macro_f1 are percentile intervals. A calibration error is biased upwards by
-    the noise in its bins, in a resample once more than in the sample, so that its percentile interval can
-    miss even the estimate: it is reflected at the estimate instead (the basic bootstrap), cut at 0 and, where
-    needed, widened to hold the estimate. Even so it reaches a calibrated model's 0 in about 6 of 10 samples
-    only: compare models by it, do not test one against 0.
+    Args:
+        groups: from image names to groups; None takes each image as its own group.
+
+    Returns:
+        images and groups, their numbers; accuracy, macro_f1 (over all classes; a class neither present nor predicted
+        counts 0) and ece (see `reliability`), in [0, 1], each with `<name>_interval` [low, high]; per_class {label:
+        {precision, recall, f1, support}}; confusion, counts with rows = truth.
     """
-    truth, probabilities = _arrays(predictions, classes)
-    predicted, labels = probabilities.argmax(1), np.arange(len(classes))
-    right = truth == predicted
-    scores = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
-    per_class = [
-        dict(zip(("precision", "recall", "f1", "support"), row, strict=True)) for row in np.stack(scores, 1).tolist()
-    ]
-
-    present, guessed = np.eye(len(classes))[truth], np.eye(len(classes))[predicted]
-    gap = np.eye(BINS)[_bin(probabilities)] * (probabilities.max(1) - right)[:, None]
-    sums = np.hstack([present * right[:, None], present, guessed, gap])  # (N, 3 K + BINS)
-    group = _group_index(predictions["image"], groups)
-
-    def measures(sums):
-        hits, present, guessed, gap = np.split(sums, np.arange(1, 4) * len(classes), axis=1)
-        f1 = 2 * hits / np.maximum(present + guessed, 1)
-        count = present.sum(1)
-        return np.stack([hits.sum(1) / count, f1.mean(1), np.abs(gap).sum(1) / count], axis=1)
-
-    intervals = _bootstrap(sums, group, measures, seed, resamples)
-    ece = float(np.abs(gap.sum(0)).sum() / len(truth))
-    low, high = intervals[2]
-    return {
-        "images": len(truth),
-        "groups": int(group.max()) + 1,
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "accuracy_interval": intervals[0],
-        "macro_f1": float(scores[2].mean()),
-        "macro_f1_interval": intervals[1],
-        "ece": ece,
-        "ece_interval": [min(ece, max(0.0, 2 * ece - high)), max(ece, 2 * ece - low)],
-        "per_class": {
-            name: {**row, "support": int(row["support"])} for name, row in zip(classes, per_class, strict=True)
-        },
-        "confusion": confusion(predictions, classes).to_numpy().tolist(),
+    tests, counts = _tests(predictions, classes), confusion(predictions, classes)
+    truth, predicted, gap = tests["truth"], tests["predicted"], tests["confidence"] - tests["correct"]
+    columns = precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
+    per_class = pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), columns, strict=True)), classes)
+    values = {
+        "confusion": np.eye(counts.size)[truth * len(classes) + predicted].reshape(-1, *counts.shape),  # (N, K, K)
+        "gap": np.eye(BINS)[tests["bin"]] * gap.to_numpy()[:, None],  # (N, BINS)
     }
+
+    def scores(sums):
+        matrices = sums["confusion"]  # (B, K, K)
+        hits, count = np.diagonal(matrices, axis1=1, axis2=2), matrices.sum((1, 2))
+        f1 = 2 * hits / np.maximum(matrices.sum(1) + matrices.sum(2), 1)
+        return {"accuracy": hits.sum(1) / count, "macro_f1": f1.mean(1), "ece": np.abs(sums["gap"]).sum(1) / count}
+
+    group = _group_index(predictions["image"], groups)
+    intervals = _bootstrap(values, group, scores, seed, resamples)
+    found = {"images": len(tests), "groups": int(group.max()) + 1}
+    for name, [estimate] in scores({name: value.sum(0, keepdims=True) for name, value in values.items()}).items():
+        low, high = intervals[name]
+        if name == "ece":
+            low, high = min(estimate, max(0.0, 2 * estimate - high)), max(estimate, 2 * estimate - low)
+        found |= {name: float(estimate), f"{name}_interval": [float(low), float(high)]}
+    return found | {"per_class": per_class.to_dict("index"), "confusion": counts.to_numpy().tolist()}
 
 
 def confusion(predictions: pd.DataFrame, classes) -> pd.DataFrame:
-    """Confusion matrix in counts: rows are the truth, columns the predicted class."""
-    truth, probabilities = _arrays(predictions, classes)
-    counts = confusion_matrix(truth, probabilities.argmax(1), labels=np.arange(len(classes)))
+    """Confusion matrix (K, K) in counts: rows are the truth, columns the predicted class."""
+    tests = _tests(predictions, classes)
+    counts = confusion_matrix(tests["truth"], tests["predicted"], labels=range(len(classes)))
     return pd.DataFrame(counts, pd.Index(classes, name="truth"), pd.Index(classes, name="predicted"))
 
 
@@ -104,20 +102,15 @@ def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
     """Mean confidence and accuracy in 15 equal-width bins ]low, high] of the predicted class's probability.
 
     The expected calibration error is the mean `|accuracy - confidence|` over these bins, weighted by `count`
-    (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2). Empty bins hold NaN for both.
+    (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2).
+
+    Returns:
+        A row per bin: low, high, count, and confidence and accuracy, both NaN in an empty bin.
     """
-    truth, probabilities = _arrays(predictions, classes)
-    table = pd.DataFrame({"confidence": probabilities.max(1), "accuracy": truth == probabilities.argmax(1)})
-    bins = table.groupby(_bin(probabilities)).agg(["mean", "size"]).reindex(range(BINS))
-    return pd.DataFrame(
-        {
-            "low": np.arange(BINS) / BINS,
-            "high": np.arange(1, BINS + 1) / BINS,
-            "count": bins["accuracy"]["size"].fillna(0).astype(int),
-            "confidence": bins["confidence"]["mean"],
-            "accuracy": bins["accuracy"]["mean"],
-        }
-    )
+    bins = _tests(predictions, classes).rename(columns={"correct": "accuracy"}).groupby("bin")
+    table = pd.DataFrame({"low": np.arange(BINS) / BINS, "high": np.arange(1, BINS + 1) / BINS})
+    table["count"] = bins.size().reindex(table.index, fill_value=0)
+    return table.join(bins[["confidence", "accuracy"]].mean())
 
 
 def paired_difference(
@@ -125,51 +118,45 @@ def paired_difference(
 ) -> dict:
     """Accuracy of `b` minus accuracy of `a` on the same images, with its interval from paired resampling.
 
-    Returns difference, interval [low, high], only_a and only_b (how many images that one alone gets right),
-    images. Raises ReproError where the two tables do not hold the same images with the same truth.
+    Returns:
+        difference in [-1, 1], interval [low, high], images, only_a and only_b (how many images only that model
+        classifies correctly).
+
+    Raises:
+        ReproError: the tables do not hold the same images, in the same repeats, with the same truth.
     """
-    (truth, of_a), (truth_b, of_b) = _arrays(a, classes), _arrays(b, classes)
-    if odd := sorted(set(a["image"]) ^ set(b["image"])):
+    tests_a, tests_b = _tests(a, classes), _tests(b, classes)
+    if len(unpaired := tests_a.index.symmetric_difference(tests_b.index)):
+        repeat, image = unpaired[0]
         raise ReproError(
-            f"the two models were not tested on the same images: {len(odd)} are in one table "
-            f"only, such as {odd[0]!r}; compare runs of the same folds"
+            f"the two models were not tested on the same images: {len(unpaired)} are in one table only, such as "
+            f"{image!r} in repeat {repeat}; compare runs of the same folds and repeats"
         )
-    order = pd.Index(b["image"]).get_indexer(a["image"])
-    if (truth != truth_b[order]).any():
-        name = a["image"].iloc[(truth != truth_b[order]).argmax()]
-        raise ReproError(f"{name!r} has another truth in each table; compare runs on the same data")
-    right_a, right_b = of_a.argmax(1) == truth, of_b.argmax(1)[order] == truth
-    gain = right_b.astype(float) - right_a
-    intervals = _bootstrap(
-        np.stack([gain, np.ones(len(gain))], 1),
-        _group_index(a["image"], groups),
-        lambda sums: sums[:, :1] / sums[:, 1:],
-        seed,
-        resamples,
-    )
-    return {
-        "difference": float(gain.mean()),
-        "interval": intervals[0],
-        "images": len(truth),
-        "only_a": int((right_a & ~right_b).sum()),
-        "only_b": int((right_b & ~right_a).sum()),
-    }
+    both = tests_a.add_suffix("_a").join(tests_b.add_suffix("_b")).reset_index()  # in the order of a
+    if (differs := both["truth_a"] != both["truth_b"]).any():
+        image = both["image"][differs].iloc[0]
+        raise ReproError(f"{image!r} has another truth in each table; compare runs on the same data")
+    gain = both["correct_b"].astype(int) - both["correct_a"]
+    mean, *interval = mean_interval(both["image"], gain, groups, seed, resamples)
+    only_a, only_b = int((gain < 0).sum()), int((gain > 0).sum())
+    return {"difference": mean, "interval": interval, "images": len(both), "only_a": only_a, "only_b": only_b}
 
 
 def mean_interval(
     images: pd.Series, values: pd.Series, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """(mean, low, high) of a measure of single images, such as a column of `heatmaps.measure`, without NaN."""
+    """(mean, low, high) of a measure of single images, such as a column of `heatmaps.measure`; NaN is left out."""
     images, values = images[values.notna()], values.dropna()
     if values.empty:
         return np.nan, np.nan, np.nan
-    sums = np.stack([values.to_numpy(float), np.ones(len(values))], axis=1)
-    [interval] = _bootstrap(sums, _group_index(images, groups), lambda sums: sums[:, :1] / sums[:, 1:], seed, resamples)
-    return float(values.mean()), *interval
+    pairs = {"total and count": np.stack([values.to_numpy(float), np.ones(len(values))], axis=1)}
+    group = _group_index(images, groups)
+    intervals = _bootstrap(pairs, group, lambda sums: {"mean": np.divide(*sums["total and count"].T)}, seed, resamples)
+    return float(values.mean()), *intervals["mean"]
 
 
-def _arrays(predictions, classes):
-    """(truth (N,) class indices, probabilities (N, K)) of a predictions table, checked."""
+def _tests(predictions, classes):
+    """Checked predictions, a row per (repeat, image): truth and predicted (class indices), confidence, correct, bin."""
     if len(predictions) == 0:
         raise ReproError("the predictions hold no image; check the split")
     columns = [f"p_{name}" for name in classes]
@@ -177,10 +164,12 @@ def _arrays(predictions, classes):
         raise ReproError(
             f"the predictions must have the columns {columns}, not {list(predictions)}; they belong to other classes"
         )
-    if (repeated := predictions["image"].duplicated()).any():
+    index = pd.MultiIndex.from_frame(predictions.assign(repeat=predictions.get("repeat", 0))[["repeat", "image"]])
+    if index.has_duplicates:
+        repeat, image = index[index.duplicated()][0]
         raise ReproError(
-            f"{predictions['image'][repeated].iloc[0]!r} appears more than once in the "
-            "predictions; each image is tested in one fold only"
+            f"{image!r} appears more than once in the predictions of repeat {repeat}; "
+            "each image is tested in one fold only"
         )
     truth = pd.Index(classes).get_indexer(predictions["truth"])
     if (truth < 0).any():
@@ -190,16 +179,14 @@ def _arrays(predictions, classes):
     bad = ~(in_range & (np.abs(probabilities.sum(1) - 1) < 2e-3))  # half precision misses 1 by up to 1e-3
     if bad.any():
         raise ReproError(
-            f"the probabilities of {predictions['image'].iloc[bad.argmax()]!r} are "
-            f"{probabilities[bad.argmax()]}: no distribution over the classes; pass softmax "
-            "outputs, and look for a training that diverged"
+            f"the probabilities of {predictions['image'][bad].iloc[0]!r} are {probabilities[bad][0]}: "
+            "no distribution over the classes; pass softmax outputs, and look for a training that diverged"
         )
-    return truth, probabilities
-
-
-def _bin(probabilities):
-    """Each image's confidence bin: m for a confidence in ]m / BINS, (m + 1) / BINS]."""
-    return np.clip(np.ceil(probabilities.max(1) * BINS).astype(int) - 1, 0, BINS - 1)
+    tests = pd.DataFrame({"truth": truth, "predicted": probabilities.argmax(1)}, index)
+    tests["correct"] = tests["truth"] == tests["predicted"]
+    tests["confidence"] = probabilities.max(1)
+    tests["bin"] = (np.ceil(tests["confidence"] * BINS).astype(int) - 1).clip(0, BINS - 1)  # ]m / BINS, (m + 1) / BINS]
+    return tests
 
 
 def _group_index(images, groups):
@@ -213,15 +200,20 @@ def _group_index(images, groups):
     return pd.factorize(groups.loc[images])[0]
 
 
-def _bootstrap(sums, group, measures, seed, resamples):
-    """Percentile intervals [low, high] of the M columns of measures((B, S) sums) -> (B, M); sums (N, S)."""
-    per_group = np.zeros((group.max() + 1, sums.shape[1]))
-    np.add.at(per_group, group, sums)
-    rng, count = np.random.default_rng(seed), len(per_group)
-    values, step = [], max(1, CHUNK // count)
+def _bootstrap(values, group, scores, seed, resamples):
+    """95 % percentile interval {name: [low, high]} of every score over resampled groups.
+
+    values: {name: (N, ...)}, to be summed; scores: from the sums of B resamples {name: (B, ...)} to {name: (B,)}.
+    """
+    count, per_group = group.max() + 1, {}
+    for name, value in values.items():
+        per_group[name] = np.zeros((count, *value.shape[1:]))
+        np.add.at(per_group[name], group, value)
+    rng, step, chunks = np.random.default_rng(seed), max(1, CHUNK // count), []
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        values.append(measures(times @ per_group))
-    return np.percentile(np.concatenate(values), [2.5, 97.5], axis=0).T.tolist()
+        times = np.stack(
+            [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(size)], dtype=float
+        )  # (B, G)
+        chunks.append(pd.DataFrame(scores({name: np.tensordot(times, sums, 1) for name, sums in per_group.items()})))
+    return pd.concat(chunks).quantile([0.025, 0.975]).to_dict("list")

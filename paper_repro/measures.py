@@ -66,7 +66,7 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             dataset.table["image"].to_numpy()[rows],
             masks,
             boxes,
-            faithful=faithfulness_images,
+            faithfulness_images=faithfulness_images,
             seed=run.environment["seed"],
         )
         content = table.to_csv(index=False, float_format="%.5g").encode()

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from paper_repro import evaluate
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, project_root
 
 CLASSES = ("box", "null", "1")
 
@@ -155,3 +155,45 @@ def test_mean_interval_leaves_out_missing_values():
     twice = pd.concat([table, table, table.assign(gain=np.nan)])
     assert evaluate.mean_interval(twice["image"], twice["gain"]) == pytest.approx((mean, low, high), abs=0.05)
     assert np.isnan(evaluate.mean_interval(table["image"], table["gain"] * np.nan)).all()
+
+
+@pytest.mark.parametrize("run", ["scratch/none/fold0", "scratch/block/fold4", "transfer/stage/fold2"])
+def test_metrics_of_kept_runs_stay(run):
+    """The predictions of a run of the reference give its metrics.json, byte for byte but for a matrix product."""
+    root = project_root()
+    folder = root / "results/reference" / run
+    groups = pd.read_csv(root / "data/splits/trashnet.csv").set_index("image")["group"]
+    predictions = evaluate.read_predictions(folder / "predictions.csv")
+    kept = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    found = evaluate.metrics(predictions, list(kept["per_class"]), groups, seed=int(folder.name[4:]))
+    # Sums of fractions: a processor's order of summation shows in the last digit.
+    assert found.pop("ece_interval") == pytest.approx(kept.pop("ece_interval"), rel=1e-12)
+    assert json.dumps(found) == json.dumps(kept)
+
+
+def test_repeats_count_apart_and_share_their_groups():
+    """An image may appear once per repeat; both rows are one group, so a copied repeat narrows no interval."""
+    frame = make_predictions()
+    twice = pd.concat([frame.assign(repeat=0), frame.assign(repeat=1)])
+    once, found = evaluate.metrics(frame, CLASSES), evaluate.metrics(twice, CLASSES)
+    assert (found["images"], found["groups"]) == (400, 200)
+    for name in ("accuracy_interval", "macro_f1_interval", "ece_interval"):
+        assert found[name] == pytest.approx(once[name])
+    assert evaluate.confusion(twice, CLASSES).equals(2 * evaluate.confusion(frame, CLASSES))
+    with pytest.raises(ReproError, match="'a/0.jpg' appears more than once in the predictions of repeat 1"):
+        evaluate.metrics(pd.concat([twice, frame.assign(repeat=1)]), CLASSES)
+
+
+def test_paired_difference_aligns_repeats():
+    """Rows are compared within their repeat, in any order; a repeat that one table lacks is an error."""
+    a = make_predictions()
+    perfect = a.assign(**{f"p_{name}": (a["truth"] == name).astype(float) for name in CLASSES})
+    first = pd.concat([a.assign(repeat=0), a.assign(repeat=1)])
+    second = pd.concat([a.assign(repeat=0), perfect.assign(repeat=1)])
+    found = evaluate.paired_difference(first, second.sample(frac=1, random_state=0), CLASSES)
+    gain = 1 - evaluate.metrics(a, CLASSES)["accuracy"]
+    assert found["difference"] == pytest.approx(gain / 2) and found["only_a"] == 0 and found["images"] == 400
+    assert found["interval"] == pytest.approx(np.array(evaluate.paired_difference(a, perfect, CLASSES)["interval"]) / 2)
+    assert evaluate.paired_difference(a, second[second["repeat"] == 0], CLASSES)["difference"] == 0
+    with pytest.raises(ReproError, match="in repeat 1; compare runs of the same folds and repeats"):
+        evaluate.paired_difference(a, second, CLASSES)

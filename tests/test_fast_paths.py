@@ -127,9 +127,9 @@ def test_near_duplicates_without_comparing_all():
 def test_bootstrap_by_counts():
     """Resampling groups by how often each is drawn, a matrix product, gives what copying the drawn rows gives."""
     rng = np.random.default_rng(0)
-    sums, group = rng.random((50, 2)), np.arange(50) % 20
-    fast = evaluate._bootstrap(sums, group, lambda totals: totals[:, :1] / totals[:, 1:], 3, 200)
-    per_group = [sums[group == number].sum(0) for number in range(20)]
+    values, group = rng.random((50, 2)), np.arange(50) % 20
+    fast = evaluate._bootstrap({"x": values}, group, lambda sums: {"ratio": np.divide(*sums["x"].T)}, 3, 200)
+    per_group = [values[group == number].sum(0) for number in range(20)]
     drawn = np.random.default_rng(3).integers(20, size=(200, 20))
     totals = [np.sum([per_group[number] for number in row], axis=0) for row in drawn]
-    np.testing.assert_allclose(fast[0], np.percentile([a / b for a, b in totals], [2.5, 97.5]), rtol=1e-12)
+    np.testing.assert_allclose(fast["ratio"], np.percentile([a / b for a, b in totals], [2.5, 97.5]), rtol=1e-12)

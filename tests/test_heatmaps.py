@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pytorch_grad_cam.metrics.road import NoisyLinearImputer
+from pytorch_grad_cam.metrics.road import NoisyLinearImputer, ROADLeastRelevantFirst, ROADMostRelevantFirst
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
@@ -109,19 +109,19 @@ def test_trivial_maps_know_their_grid(scene):
     assert maps["centre"][0, 1, 2] > maps["centre"][0, 0, 0]
 
 
-def test_perturbation_tells_right_from_wrong():
+def test_perturbation_tells_the_cause_from_the_rest():
     """For a predictor that looks left, the left map wins at insertion and deletion, and areas are exact."""
     inputs, target = torch.ones(1, 3, SIZE, SIZE), torch.tensor([0])
     inputs[..., SIZE // 2 :] = 0
-    right, wrong = (
+    left_map, right_map = (
         heatmaps.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0] for left in (True, False)
     )
     for baseline in ("blur", "mean"):
-        assert right[f"insertion_{baseline}"] > wrong[f"insertion_{baseline}"]
-        assert right[f"deletion_{baseline}"] < wrong[f"deletion_{baseline}"]
+        assert left_map[f"insertion_{baseline}"] > right_map[f"insertion_{baseline}"]
+        assert left_map[f"deletion_{baseline}"] < right_map[f"deletion_{baseline}"]
     # Mean baseline: brightness 1/2; it grows to 1 over the first half of the pixels, and stays.
-    assert right["insertion_mean"] == pytest.approx(0.5 * 0.75 + 0.5 * 1, abs=0.02)
-    assert wrong["insertion_mean"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.75, abs=0.02)
+    assert left_map["insertion_mean"] == pytest.approx(0.5 * 0.75 + 0.5 * 1, abs=0.02)
+    assert right_map["insertion_mean"] == pytest.approx(0.5 * 0.5 + 0.5 * 0.75, abs=0.02)
 
 
 def test_confidence_change_agrees_with_the_package(scene):
@@ -147,19 +147,35 @@ def test_confidence_change_agrees_with_the_package(scene):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
-def test_imputation_is_the_packages_to_the_last_bit(share):
-    """Holes anywhere, at the border too; the same noise."""
+def test_imputation_is_the_packages(share):
+    """Holes anywhere, at the border too; the same noise. Equal up to rounding."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(3, 20, 14, generator=generator)
     kept = (torch.rand(20, 14, generator=generator) > share).float()
     torch.manual_seed(1)
     theirs = NoisyLinearImputer()(image, kept)
     torch.manual_seed(1)
-    assert torch.equal(heatmaps.impute(image, kept), theirs) and not torch.equal(theirs, image)
+    torch.testing.assert_close(heatmaps.impute(image, kept), theirs, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(theirs, image)
+
+
+def test_road_agrees_with_the_package():
+    """Where no pixels tie, probabilities, removed pixels and noise are the grad-cam package's, up to rounding."""
+    generator = torch.Generator().manual_seed(0)
+    inputs, target = torch.randn(1, 3, SIZE, SIZE, generator=generator), torch.tensor([0])
+    cam = torch.rand(1, 8, 8, generator=generator)
+    large = torch.nn.functional.interpolate(cam[:, None], SIZE, mode="bilinear")[:, 0].numpy()
+    theirs = {"road_most": ROADMostRelevantFirst, "road_least": ROADLeastRelevantFirst}
+    torch.manual_seed(3)
+    for name, metric in theirs.items():
+        left = [metric(p)(inputs, large, [lambda out: out[0]], window, return_diff=False) for p in (80, 50, 20)]
+        theirs[name] = np.mean(left)
+    ours = heatmaps.road(window, cam, inputs, target, seed=3)
+    assert ours.to_numpy()[0] == pytest.approx([*theirs.values()], rel=1e-5)
 
 
 def test_road_removes_the_stated_share_despite_ties():
-    """An empty map loses 20, 50 and 80 % of the pixels like any other; a right map beats a wrong one."""
+    """An empty map loses 20, 50 and 80 % of the pixels like any other; the map of what counts beats the opposite."""
     torch.manual_seed(0)
     inputs, target = torch.rand(1, 3, SIZE, SIZE), torch.tensor([0])
     removed = []
@@ -172,12 +188,12 @@ def test_road_removes_the_stated_share_despite_ties():
     assert removed == pytest.approx([0.2, 0.5, 0.8] * 2, abs=0.01)
 
     inputs[..., : SIZE // 2] += 1  # bright on the left; imputed from the dark right once it is removed
-    right, wrong = (
+    left_map, right_map = (
         heatmaps.road(lambda x: window(x / 2), half_map(left), inputs, target).iloc[0] for left in (True, False)
     )
-    assert right["road_most"] < wrong["road_most"] and right["road_least"] > wrong["road_least"]
+    assert left_map["road_most"] < right_map["road_most"] and left_map["road_least"] > right_map["road_least"]
     again = heatmaps.road(lambda x: window(x / 2), half_map(), inputs, target).iloc[0]
-    assert again.equals(right)
+    assert again.equals(left_map)
 
 
 def test_measure_gives_one_row_per_image_layer_and_map(scene):
@@ -189,7 +205,17 @@ def test_measure_gives_one_row_per_image_layer_and_map(scene):
 
     def table(batch_size):
         return heatmaps.measure(
-            model, layers, inputs, images, truth, names, masks, boxes, faithful=2, steps=3, batch_size=batch_size
+            model,
+            layers,
+            inputs,
+            images,
+            truth,
+            names,
+            masks,
+            boxes,
+            faithfulness_images=2,
+            steps=3,
+            batch_size=batch_size,
         )
 
     found = table(4)

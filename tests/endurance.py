@@ -29,9 +29,9 @@ ROWS = {
         "execute::test_stopped",
         "execute::test_executor_killed",
     ],
-    "signals and kills: to the whole run": ["workflow::test_stopped", "workflow::test_killed$"],
-    "a run killed at random moments": ["workflow::test_killed_at_a_random"],
-    "two runs started at once, a stale lock": ["workflow::test_two_at_once", "execute::test_one_at_a_time"],
+    "signals and kills: to the whole run": ["reproduce::test_stopped", "reproduce::test_killed$"],
+    "a run killed at random moments": ["reproduce::test_killed_at_a_random"],
+    "two runs started at once, a stale lock": ["reproduce::test_two_at_once", "execute::test_one_at_a_time"],
     "downloads: cut at 10 offsets and 7 other failures in one test, dead server, interruption": [
         "hostile_data::test_(failed|short|dead)"
     ],
@@ -44,8 +44,8 @@ ROWS = {
     "bad parameters": [
         "config::test_(refused|hostile|unknown|every)",
         "execute::test_(wrong|refused)",
-        "train::test_impossible",
-        "workflow::test_refused",
+        "training::test_impossible",
+        "reproduce::test_refused",
     ],
     "bad pictures": ["data::test_(unsound|unusual|pixel|broken|own_photograph|forbidden)"],
     "bad folders": ["data::test_(folder_that|a_changed|equal_pixels|damaged_prepared)"],
@@ -55,7 +55,8 @@ ROWS = {
 
 def run(report: Path) -> None:
     """Runs the rows' tests with the long series; a failure of theirs is counted, not raised."""
-    files = sorted({f"tests/test_{test.split('::')[0]}.py" for tests in ROWS.values() for test in tests})
+    names = {test.split("::")[0] for tests in ROWS.values() for test in tests}
+    files = [path for name in sorted(names) for path in Path(__file__).parent.rglob(f"test_{name}.py")]
     subprocess.run(
         [
             sys.executable,

@@ -1,4 +1,4 @@
-"""The published files, downloaded once and held to their sha256."""
+"""The published files: downloaded once, checked against their size and sha256."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,12 @@ BOXES = Source(
 
 
 def download(source: Source) -> Path:
-    """The file in the cache folder, fetched unless it lies there already; it appears whole and verified or not at all.
+    """The path of the file in the cache folder, where it is downloaded unless it exists; only a whole and verified file
+    appears there.
 
     Raises:
-        ReproError: no connection, another file than the published one, or a redirect to plain http; it says where to
-            put the file by hand.
+        ReproError: no connection, another file than the published one, or a redirect to plain http; the message says
+            where to put the file by hand.
     """
     name = source.url.rpartition("/")[2]
     folder = cache_dir("downloads")
@@ -54,22 +55,21 @@ def download(source: Source) -> Path:
 
 
 def _transfer(url: str, output: str, size: int) -> None:
-    """Writes what `url` gives to the temporary file `output`, at most `size` bytes of it."""
-    options = {"headers": {"Accept-Encoding": "identity"}, "hooks": {"response": _refuse_plain_http}}
-    with requests.get(url, stream=True, timeout=30, **options) as response:
+    """Downloads `url` to the temporary file `output`, at most `size` bytes: pooch's own downloader has no limit, and an
+    endless answer would fill the disk."""
+    headers, hooks = {"Accept-Encoding": "identity"}, {"response": _refuse_plain_http}
+    with requests.get(url, stream=True, timeout=30, headers=headers, hooks=hooks) as response:
         response.raise_for_status()
         length = int(response.headers.get("content-length", size))
         if length != size:
-            raise ValueError(f"it would be {length:,} bytes instead of {size:,}: maybe a login page or a proxy's error")
+            raise ValueError(f"the server offers {length:,} bytes instead of {size:,}: maybe a login or error page")
         with open(output, "wb") as file, progress(size, f"downloading {Path(url).name}", "B") as bar:
             for chunk in response.iter_content(2**16):
-                file.write(chunk)
-                bar.update(len(chunk))
-                if file.tell() > size:
-                    raise ValueError(f"more than {size:,} bytes came")
+                if file.tell() + len(chunk) > size:
+                    raise ValueError(f"the server sends more than {size:,} bytes")
+                bar.update(file.write(chunk))
 
 
-def _refuse_plain_http(response: requests.Response, *_args, **_kwargs) -> None:
-    target = response.headers.get("location", "")
-    if response.is_redirect and target.lower().startswith("http:"):
-        raise requests.exceptions.InvalidSchema(f"redirected to plain http, {target}")
+def _refuse_plain_http(response: requests.Response, **_) -> None:
+    if response.is_redirect and response.headers["location"].lower().startswith("http:"):
+        raise requests.exceptions.InvalidSchema(f"redirected to plain http, {response.headers['location']}")

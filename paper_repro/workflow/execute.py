@@ -2,9 +2,9 @@
 
     python -m paper_repro.workflow.execute NOTEBOOK --output PATH [--parameters JSON] [--html PATH] [--done PATH]
 
-papermill alone exits 0 after `sys.exit(0)` in a cell, calls the cells behind a dead kernel completed and only warns of
-an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
-(`paper_repro.runs.record_completion`, its last cell) was written. Until then it lies in `logs` beside its output, and an
+papermill alone exits 0 after `sys.exit(0)` in a cell, marks the cells after a dead kernel as completed and only warns
+of an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
+(`paper_repro.runs.record_completion`, its last) was written. Until then it lies in `logs` beside its output, and an
 earlier finished output is not touched.
 """
 
@@ -12,21 +12,25 @@ import argparse
 import errno
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 
 import nbformat
 import papermill
 from jupyter_client import AsyncKernelManager
+from jupyter_client.utils import run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from paper_repro.files import ReproError, atomic_write, sha256_file
+from paper_repro.files import ReproError, atomic_write
+from paper_repro.keys import vouch
 from paper_repro.workflow.page import to_html
 from paper_repro.workflow.parameters import check, declared, parse_json
 from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
@@ -52,95 +56,58 @@ def execute(
 
     Args:
         parameters: replace values of the notebook's `parameters` cell.
-        html: where the page made from the executed notebook goes.
-        done: written last of all, with the content that a run's folder gets as its `done`.
-        cell_timeout: seconds that one cell may take; None: any time.
+        html: where the page of the executed notebook is written.
+        done: a file written last of all, with the same content as `done` in a run's folder.
+        cell_timeout: seconds that one cell may take; None: no limit.
 
     Raises:
-        ReproError: the notebook, a parameter or the output's folder is not what it should be; nothing was executed.
+        ReproError: the notebook or a parameter is wrong, another process is working on `output`, or it cannot be
+            written.
         Unfinished: the notebook did not reach its end; what ran is kept in `logs`.
         SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it; what ran is kept in `logs`.
     """
     notebook, output = notebook.absolute(), output.absolute()
-    node = _read(notebook)
-    try:
-        check(parameters, declared(node))
-    except ReproError as error:
-        raise ReproError(f"{notebook.name}: {error}") from None
-    logs = output.parent / "logs"
-    unfinished = logs / f"{output.stem}-{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.ipynb"
-    with (
-        hold_lock(logs / f"{output.stem}.lock", str(output)),
-        tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch,
-    ):
-        try:
-            executed = _run(node, notebook.parent, unfinished, parameters, Path(scratch), cell_timeout)
-            folder = _completed_folder(executed, Path(scratch) / RECORD)
-        except Unfinished as error:
-            raise Unfinished(f"{notebook.name}: {error}\nThe unfinished notebook is kept: {unfinished}") from None
-        page = to_html(executed, output.stem) if html else None
-        # Files that vouch for others: removed before these change, written after the last of them.
-        vouchers = [folder / "done"] if (folder / "metrics.json").exists() else []
-        vouchers += [done] if done else []
-        for path in vouchers:
-            path.unlink(missing_ok=True)
-        with atomic_write(output) as path:
-            nbformat.write(executed, path)
-        if html:
-            with atomic_write(html) as path:
-                path.write_text(page, encoding="utf-8")
-        text = json.dumps(_vouch(folder, output), indent=1) + "\n"
-        for voucher in vouchers:
-            with atomic_write(voucher) as path:
-                path.write_text(text, encoding="utf-8")
-        unfinished.unlink()
-
-
-def _read(notebook: Path) -> nbformat.NotebookNode:
-    """The notebook without outputs and counts of an earlier execution."""
     try:
         node = nbformat.read(notebook, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise ReproError(f"cannot read the notebook {notebook} ({error}): give the path of an .ipynb file") from error
-    for cell in node.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return node
+    check(parameters, declared(node))
+    logs = output.parent / "logs"
+    unfinished = logs / f"{output.stem}-{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.ipynb"
+    lock = hold_lock(logs / f"{output.stem}.lock", str(output))
+    with lock, tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch:
+        try:
+            options = {"cwd": notebook.parent, "execution_timeout": cell_timeout}
+            executed = _run(node, unfinished, parameters, Path(scratch), **options)
+            folder = _completed_folder(executed, Path(scratch) / RECORD)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ReproError(f"cannot write {unfinished} ({error.strerror}): free some space") from None
+            reason = _reason(error, unfinished, cell_timeout)
+            raise Unfinished(f"{reason}\nThe unfinished notebook is kept: {unfinished}") from None
+        _publish(executed, folder, output, html, done)
+        unfinished.unlink()
 
 
-def _run(
-    node: nbformat.NotebookNode,
-    folder: Path,
-    unfinished: Path,
-    parameters: dict,
-    scratch: Path,
-    cell_timeout: int | None,
-) -> nbformat.NotebookNode:
-    """Executes the notebook with a kernel of its own, writing to `unfinished` after every cell, and returns it."""
-    manager = None
-    stopped_by = None
+def _run(node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, **options) -> NotebookNode:
+    """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it.
 
-    class Manager(AsyncKernelManager):
-        """Talks to its kernel through sockets in the scratch folder: over TCP, kernels that start at the same time can
-        take each other's ports."""
-
-        def __init__(self, **kwargs):
-            nonlocal manager
-            super().__init__(
-                **kwargs, transport="ipc", ip=str(scratch / "kernel"), connection_file=str(scratch / "kernel.json")
-            )
-            manager = self
+    Further options go to papermill, whose exceptions come through unless a signal caused them.
+    """
+    # The kernel talks through sockets in the scratch folder: over TCP, kernels that start at the same time can take
+    # each other's ports.
+    manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", connection_file=str(scratch / "kernel.json"))
+    # The kernel inherits these. Several kernels cannot share IPython's profile and history. The scratch folder is new,
+    # so that no earlier execution can have left a record there.
+    os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
+    stopped = []
 
     def stop(number):
-        """Kills the kernel, which brings papermill to an orderly end."""
-        nonlocal stopped_by
-        stopped_before, stopped_by = stopped_by, number
-        if stopped_before or not _kill(manager):
+        """Kills the kernel, so that papermill writes the notebook and ends."""
+        stopped.append(number)
+        if len(stopped) > 1 or not _kill(manager):
             raise SystemExit(128 + number)
 
-    # For the kernel to inherit. IPython's profile and history are no place for several kernels to write to at once;
-    # no earlier execution can have left a record in a folder that is new.
-    os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
     with on_stop(stop):
         try:
             executed = papermill.execute_notebook(
@@ -148,109 +115,102 @@ def _run(
                 str(unfinished).replace("{", "{{").replace("}", "}}"),
                 parameters,
                 kernel_name=KERNEL,
-                kernel_manager_class=Manager,
-                cwd=folder,
+                km=manager,
                 start_timeout=START_TIMEOUT,
-                execution_timeout=cell_timeout,
                 iopub_timeout=60,
                 record_timing=False,
                 on_cell_executed=_refuse_exit,
                 progress_bar=sys.stderr.isatty(),
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
+                **options,
             )
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ReproError(
-                    f"cannot write {unfinished} ({error.strerror}): free some space or choose another "
-                    "folder; files written before are untouched"
-                ) from None
-            if not stopped_by:
-                raise Unfinished(_reason(error, unfinished, cell_timeout)) from None
+        except Exception:
+            if not stopped:
+                raise
         finally:
-            _kill(manager)  # with the processes it started
-    if stopped_by:
-        print(f"Stopped by {stopped_by.name}. The unfinished notebook is kept: {unfinished}", file=sys.stderr)
-        raise SystemExit(128 + stopped_by)
-    for part in (executed, *executed.cells):  # times and paths, which differ from execution to execution
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)()
+            _kill(manager)  # what is left of the processes that the kernel started
+    if stopped:
+        print(f"Stopped by {stopped[0].name}. The unfinished notebook is kept: {unfinished}", file=sys.stderr)
+        raise SystemExit(128 + stopped[0])
+    for part in (executed, *executed.cells):  # times and paths, which differ between executions
         part.metadata.pop("papermill", None)
         if part.metadata.get("tags") == []:
             del part.metadata["tags"]
     return executed
 
 
-def _refuse_exit(cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
-    """After `exit()` a kernel still runs the cells it gets in its last tenth of a second."""
+def _refuse_exit(cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
+    """Stops at a cell that called `exit()`, after which a kernel runs further cells for a tenth of a second."""
     if any(payload["source"] == "ask_exit" for payload in execute_reply["content"].get("payload", [])):
         raise Unfinished(f"the cell with {cell.source!r} told the kernel to exit")
 
 
 def _reason(error: Exception, unfinished: Path, cell_timeout: int | None) -> str:
-    """Where papermill stopped and why."""
+    """Where the notebook stopped and why."""
     if isinstance(error, Unfinished):
         return str(error)
     if isinstance(error, PapermillExecutionError):
-        text = f"code cell [{error.exec_count}] raised {error.ename}: {error.evalue}"
-        if error.ename != ReproError.__name__:  # whose message says all there is to say
-            text += "\n" + re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-        return text
-    if isinstance(error, CellTimeoutError):
-        return f"{_last_cell(unfinished)} took longer than {cell_timeout} s"
-    if isinstance(error, DeadKernelError):
-        return f"{_last_cell(unfinished)}: the kernel died; was it killed, or the memory exhausted?"
+        # The message of a ReproError says what is wrong and what to do.
+        traceback = [] if error.ename == ReproError.__name__ else ["", *error.traceback]
+        return f"code cell [{error.exec_count}] raised {error.ename}: {error.evalue}" + strip_ansi("\n".join(traceback))
+    if isinstance(error, CellTimeoutError | DeadKernelError):
+        cells = _code_cells(nbformat.read(unfinished, as_version=4))
+        last = ["before the first cell", *(name for name, cell in cells if cell.metadata.papermill.start_time)][-1]
+        if isinstance(error, CellTimeoutError):
+            return f"{last} took longer than {cell_timeout} s"
+        return f"{last}: the kernel died; was it killed, or the memory exhausted?"
     return f"{type(error).__name__}: {error}"
 
 
-def _kill(manager: AsyncKernelManager | None) -> bool:
-    """Kills the kernel's process group; False when there is none."""
-    group = manager and manager.provisioner and manager.provisioner.pgid
-    if not group:
+def _kill(manager: AsyncKernelManager) -> bool:
+    """Kills the kernel's process group; False when no kernel was started."""
+    if not manager.provisioner or not manager.provisioner.pgid:
         return False
     with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(manager.provisioner.pgid, signal.SIGKILL)
     return True
 
 
-def _last_cell(unfinished: Path) -> str:
-    """Names the cell that was started last, by its number among the code cells and its first line."""
-    cells = [cell for cell in nbformat.read(unfinished, as_version=4).cells if cell.cell_type == "code"]
-    started = [n for n, cell in enumerate(cells, 1) if cell.metadata.get("papermill", {}).get("start_time")]
-    if not started:
-        return "before the first cell"
-    return f"code cell {started[-1]} ({cells[started[-1] - 1].source.strip().splitlines()[0]})"
+def _code_cells(notebook: NotebookNode) -> list[tuple[str, NotebookNode]]:
+    """Every code cell after its name in messages: its number and its first words."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [(f"code cell {n} ({shorten(cell.source, 60)})", cell) for n, cell in enumerate(cells, 1)]
 
 
-def _completed_folder(executed: nbformat.NotebookNode, record: Path) -> Path:
-    """The folder that the completion record names, once every code cell is seen to have run without an error.
-
-    Raises:
-        Unfinished: names the first cell that did not, or says that there is no record.
-    """
-    for number, cell in enumerate((cell for cell in executed.cells if cell.cell_type == "code"), 1):
-        if not cell.source.strip():
-            continue
-        where = f"code cell {number} ({cell.source.strip().splitlines()[0]})"
+def _completed_folder(executed: NotebookNode, record: Path) -> Path:
+    """The folder that the completion record names; Unfinished if a cell failed or did not run, or without a record."""
+    for name, cell in _code_cells(executed):
         for output in cell.outputs:
             if output.output_type == "error":
-                raise Unfinished(f"{where} raised {output.ename}: {output.evalue}")
-        if cell.execution_count is None:
-            raise Unfinished(f"{where} did not run")
+                raise Unfinished(f"{name} raised {output.ename}: {output.evalue}")
+        if cell.source.strip() and cell.execution_count is None:
+            raise Unfinished(f"{name} did not run")
     try:
         return Path(json.loads(record.read_text(encoding="utf-8"))["folder"])
     except (OSError, ValueError, KeyError):
-        raise Unfinished(
-            "all cells ran, but there is no completion record: "
-            "the last cell must call paper_repro.runs.record_completion(folder)"
-        ) from None
+        message = "no completion record: the last cell must call paper_repro.runs.record_completion(folder)"
+        raise Unfinished(message) from None
 
 
-def _vouch(folder: Path, notebook: Path) -> dict:
-    """What `done` says: the time, and the sha256 of the notebook and, for a run, of every file in its folder."""
-    files = {notebook}
-    if (folder / "metrics.json").exists():
-        files |= {path for path in folder.iterdir() if path.is_file()}
-    hashes = {path.name: sha256_file(path) for path in sorted(files)}
-    return {"finished": datetime.now(UTC).isoformat(), "sha256": hashes}
+def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:
+    """Writes the notebook, its page and, last of all, `done` and the `done` of a run's folder (see `keys.vouch`)."""
+    page = to_html(executed, output.stem) if html else ""
+    is_run = (folder / "metrics.json").exists()
+    marks = ([folder / "done"] if is_run else []) + ([done] if done else [])
+    for mark in marks:  # a mark never stands beside files that it was not written for
+        mark.unlink(missing_ok=True)
+    with atomic_write(output) as path:
+        nbformat.write(executed, path)
+    if html:
+        with atomic_write(html) as path:
+            path.write_text(page, encoding="utf-8")
+    text = vouch(folder, output)
+    for mark in marks:
+        with atomic_write(mark) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
@@ -258,16 +218,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument(
-        "--parameters",
-        action="append",
-        default=[],
-        metavar="JSON",
-        help="object of parameters; given again, adds to them",
-    )
-    parser.add_argument("--html", type=Path, help="also write the notebook as a page")
+    parser.add_argument("--parameters", action="append", default=[], metavar="JSON", help="an object; may be repeated")
+    parser.add_argument("--html", type=Path, help="also write the notebook as an HTML page")
     parser.add_argument("--done", type=Path, help="a file that is written last of all")
-    parser.add_argument("--cell-timeout", type=int, help="seconds")
+    parser.add_argument("--cell-timeout", type=int, help="seconds that one cell may take; default: no limit")
     args = parser.parse_args()
     try:
         given = {}
@@ -277,7 +231,7 @@ def main() -> int:
         execute(args.notebook, args.output, given, args.html, args.done, args.cell_timeout)
         print(f"{datetime.now():%H:%M:%S} finished {args.output}", flush=True)
     except (ReproError, Unfinished) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {args.notebook.name}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ReproError) else 1
     return 0
 

@@ -1,8 +1,8 @@
 """An executed notebook as an HTML page whose outputs cannot act.
 
-nbconvert's HTML is not sanitised by default, and its `sanitize_html` shows headings and images as escaped text. Outputs
-can hold what strangers wrote (class names, file names, EXIF), so that only harmless kinds of output, tags and
-attributes go into the page; its scripts are those that the page of an empty notebook has.
+nbconvert does not sanitise HTML by default, and its `sanitize_html` shows headings and images as escaped text. Outputs
+can hold text from strangers (class names, file names, EXIF). The page therefore contains only harmless kinds of output,
+tags and attributes; its scripts are those of an empty notebook's page.
 """
 
 import copy
@@ -15,56 +15,13 @@ from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
 
 MIMETYPES = ("text/plain", "text/html", "text/markdown", "text/latex", "image/png", "image/jpeg", "image/svg+xml")
-TAGS = {
-    "a",
-    "abbr",
-    "b",
-    "blockquote",
-    "br",
-    "caption",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "del",
-    "details",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "figcaption",
-    "figure",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "i",
-    "img",
-    "kbd",
-    "li",
-    "ol",
-    "p",
-    "pre",
-    "s",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "summary",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "u",
-    "ul",
-}
+TAGS = (
+    {"h1", "h2", "h3", "h4", "h5", "h6", "p", "pre", "blockquote", "div", "span", "br", "hr", "details", "summary"}
+    | {"a", "abbr", "b", "code", "del", "em", "i", "kbd", "s", "small", "strong", "sub", "sup", "u"}
+    | {"ul", "ol", "li", "dl", "dt", "dd", "img", "figure", "figcaption"}
+    | {"table", "caption", "colgroup", "col", "thead", "tbody", "tfoot", "tr", "th", "td"}
+)
+ATTRIBUTES = {"class", "id", "title", "alt", "align", "colspan", "rowspan", "scope", "start", "open", "width", "height"}
 REMOVED = ("script", "style", "iframe", "object", "embed", "template", "noscript", "svg", "math")
 
 
@@ -76,13 +33,11 @@ def to_html(notebook: nbformat.NotebookNode, title: str) -> str:
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.metadata = {}
-                output.data = {kind: content for kind, content in output.data.items() if kind in MIMETYPES}
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+                kept = {kind: content for kind, content in output.data.items() if kind in MIMETYPES}
+                output.data = kept or {"text/plain": ""}
     exporter = HTMLExporter(sanitize_html=True)
     exporter.register_filter("clean_html", clean)
-    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-    return page
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
 
 
 def clean(markup: str | bytes) -> str:
@@ -100,17 +55,4 @@ def _allowed(tag: str, name: str, value: str) -> bool:
         picture = tag == "img" and address.startswith(("data:image/png;", "data:image/jpeg;", "data:image/gif;"))
         relative = ":" not in re.split("[/?#]", address)[0]
         return picture or relative or address.startswith(("http:", "https:", "mailto:"))
-    return name in (
-        "class",
-        "id",
-        "title",
-        "alt",
-        "align",
-        "colspan",
-        "rowspan",
-        "scope",
-        "start",
-        "open",
-        "width",
-        "height",
-    )
+    return name in ATTRIBUTES

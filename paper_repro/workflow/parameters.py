@@ -1,4 +1,4 @@
-"""The parameters of a notebook: what its `parameters` cell declares and what may replace it."""
+"""The parameters of a notebook: the defaults in its `parameters` cell, and the values that may replace them."""
 
 import ast
 import difflib
@@ -13,26 +13,22 @@ def parse_json(text: str, what: str) -> dict:
     """A JSON object as a dict.
 
     Raises:
-        ReproError: names `what`; also for NaN, infinities and a name that stands twice, which `json` lets pass.
+        ReproError: names `what`; also for NaN, infinities and repeated names, which `json` accepts.
     """
-
-    def refuse(constant):
-        raise ValueError(f"{constant} is no number")
 
     def unique(pairs):
         if len(dict(pairs)) < len(pairs):
-            raise ValueError("a name stands twice")
+            raise ValueError("a name is repeated")
         return dict(pairs)
 
     try:
-        value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        value = json.loads(text, object_pairs_hook=unique)
+        json.dumps(value, allow_nan=False)
         if not isinstance(value, dict):
             raise ValueError("no braces around it")
     except ValueError as error:
-        raise ReproError(
-            f"{what}: {text} is no JSON object ({error}): write it like "
-            """'{"epochs": 2, "folds": [0]}'"""
-        ) from None
+        example = """'{"epochs": 2, "folds": [0]}'"""
+        raise ReproError(f"{what}: {text} is no JSON object ({error}): write it like {example}") from None
     return value
 
 
@@ -40,8 +36,8 @@ def declared(notebook: nbformat.NotebookNode) -> dict:
     """Name and default of every assignment in the cell tagged `parameters`; {} when no cell has the tag.
 
     Raises:
-        ReproError: the cell holds anything but lines of the form name = literal, so that papermill's values, which are
-            assigned in a cell after it, could come too late.
+        ReproError: the cell holds anything but lines of the form name = literal. papermill assigns its values in a
+            cell after it, so that a derived value would not follow them.
     """
     cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
     defaults = {}
@@ -49,7 +45,7 @@ def declared(notebook: nbformat.NotebookNode) -> dict:
         for statement in ast.parse(cell.source if cell else "").body:
             (target,) = statement.targets
             defaults[target.id] = ast.literal_eval(statement.value)
-    except (SyntaxError, ValueError, AttributeError):
+    except (SyntaxError, ValueError, TypeError, AttributeError):
         raise ReproError(
             "the parameters cell may hold lines of the form name = literal only; derive other values in the next cell"
         ) from None
@@ -57,8 +53,10 @@ def declared(notebook: nbformat.NotebookNode) -> dict:
 
 
 def check(given: dict, defaults: dict) -> None:
-    """Raises ReproError for the first parameter that is not declared, or is of another type than its default. A default
-    of None takes any type, a float also an int."""
+    """Raises ReproError for the first parameter that is not declared or has another type than its default.
+
+    A default of None accepts any type, a float also an int, an int no bool.
+    """
     for name, value in given.items():
         if name not in defaults:
             close = difflib.get_close_matches(name, defaults, 1)

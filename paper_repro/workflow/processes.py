@@ -1,6 +1,5 @@
-"""Locks that die with their holder, signals, and children that do not outlive their parent."""
+"""Locks that end with the process that holds them, signals, and children that do not outlive their parent."""
 
-import fcntl
 import os
 import signal
 import threading
@@ -9,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from filelock import lock_descriptor
 
 from paper_repro.files import ReproError
 
@@ -22,37 +23,33 @@ def cores() -> int:
 
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[IO]:
-    """Holds a lock on `path`, which the operating system releases when this process (and a child that was given the
-    file) ends, however it ends.
+    """Holds a lock on `path` and yields the open file.
+
+    The operating system releases the lock when this process and every child that inherited the file have ended, even
+    by kill -9. A `FileLock` does not give access to its file, so that a child could not inherit it.
 
     Raises:
-        ReproError: another process holds it, or the folder cannot be written to.
+        ReproError: another process holds the lock, the folder cannot be written to, or its file system has no locks.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
+        locked = lock_descriptor(file.fileno(), blocking=False)
     except OSError as error:
         raise ReproError(
-            f"cannot write to {path.parent} ({error.strerror}): choose another folder with OUT="
+            f"cannot write to {path.parent} or lock a file there ({error.strerror}): choose another folder with OUT="
         ) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked:
             raise ReproError(
                 f"another process is working on {what}: wait for it or stop it, or choose another folder with OUT="
-            ) from None
-        except OSError as error:
-            raise ReproError(
-                f"cannot lock {path} ({error.strerror}), without which two processes could write to one "
-                "folder: choose a folder with OUT= on a file system that has locks"
-            ) from None
+            )
         yield file
 
 
 @contextmanager
 def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Calls `handle` when SIGINT, SIGTERM or SIGHUP comes; one that was ignored before, as by nohup, stays ignored."""
+    """Calls `handle` at SIGINT, SIGTERM and SIGHUP; a signal that was ignored before (nohup) stays ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     caught = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     earlier = {number: signal.signal(number, lambda number, frame: handle(signal.Signals(number))) for number in caught}
@@ -64,9 +61,11 @@ def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 
 def follow_parent(number: int = signal.SIGTERM) -> None:
-    """Sends the signal to this process (to its whole group, when it leads one) as soon as the process that
-    `$PAPER_REPRO_PARENT` names is no longer its parent, be it by kill -9. Children that call this follow this process
-    in turn. Without the variable, nothing happens."""
+    """Sends the signal to this process, or to the group it leads, when its parent has ended, even by kill -9.
+
+    The parent is the process that `$PAPER_REPRO_PARENT` names; without the variable, nothing happens. Children that
+    call this function follow this process in turn.
+    """
     parent = os.environ.get(PARENT)
     if parent is None:
         return

@@ -2,8 +2,8 @@
 
     python -m paper_repro.workflow.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- OPTIONS]
 
-Snakemake alone leaves its lock behind when it is killed, and at SIGTERM waits for the notebooks that are running.
-With options that name an executor or a Snakemake profile, the notebooks run on a cluster: see docs/cluster.md.
+Snakemake alone leaves its lock behind when it is killed, and at SIGTERM it waits for the running notebooks. Options
+that name an executor or a Snakemake profile make the notebooks run on a cluster: see docs/cluster.md.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import IO
 
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.keys import find_runs
 from paper_repro.workflow.parameters import parse_json
 from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop
 
@@ -31,70 +32,55 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
     """Runs what is missing or out of date in `out` and returns Snakemake's exit status.
 
     Args:
-        overrides: keys of the configuration, in place of the profile's.
+        overrides: keys of the configuration that replace the profile's.
         options: further options for Snakemake.
 
     Raises:
-        ReproError: a value is impossible, a path does not exist, `out` must not be written to or is in use; nothing
-            was started.
+        ReproError: a value is impossible, a path does not exist, `out` cannot be written to or is in use; nothing was
+            started.
         SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
     """
     root = project_root()
-    config = load_profile(profile, **overrides)  # complains before anything starts
-    # Absolute, as the notebooks have other working directories.
+    config = load_profile(profile, **overrides)  # refuses a wrong value before anything starts
+    # Absolute, because the notebooks have other working directories.
     paths = {key: path for key in ("data", "boxes", "weights") if os.path.isabs(path := getattr(config, key) or "")}
     for key, path in paths.items():
         if not os.path.exists(path):
             raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
-    overrides = overrides | paths
     if profile.endswith((".yaml", ".yml")):
         profile = str(Path(profile).resolve())
     reference = root / "results" / "reference"
     if out == reference or reference in out.parents:
         raise ReproError(f"OUT: {out} is the committed reference run: choose another folder under results/")
     with hold_lock(out / ".lock", str(out)) as lock:
-        # Whoever holds our lock is alone, so that a lock of Snakemake's is one that a killed run left.
+        # Nobody else works here while we hold our lock: a lock of Snakemake's was left by a killed run.
         shutil.rmtree(out / ".snakemake" / "locks", ignore_errors=True)
         cluster = any(option.split("=")[0] in ELSEWHERE for option in options)
         settings = out / ".settings.json"  # a file, as Snakemake's --config turns nested numbers into text
+        text = json.dumps({"profile": profile, "overrides": overrides | paths, "cluster": cluster})
         with atomic_write(settings) as path:
-            text = json.dumps({"profile": profile, "overrides": overrides, "cluster": cluster})
             path.write_text(text, encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(root / "Snakefile"),
-            "--directory",
-            str(out),
-            "--configfile",
-            str(settings),
-            "--rerun-triggers",
-            "mtime",
-            "--ignore-incomplete",
-            "--scheduler",
-            "greedy",
-        ]
-        if not cluster:  # what this machine has; and the notebooks say themselves, on this terminal, what they do
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out)]
+        command += ["--configfile", str(settings), "--scheduler", "greedy"]
+        command += ["--rerun-triggers", "mtime", "--ignore-incomplete"]
+        if not cluster:  # the limits of this machine; the notebooks themselves print here what they do
             command += ["--cores", str(cores()), "--resources", "gpu=1", "--quiet", "all"]
         return _run([*command, *options], lock, signal.SIGINT if cluster else signal.SIGTERM)
 
 
 def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
-    """Runs Snakemake in a session of its own, which is stopped as a whole, by the signal `ending`: at SIGTERM the
-    notebooks on this machine end, at SIGINT Snakemake cancels those that run elsewhere. It inherits the lock, so that
-    nobody else starts while it lives."""
-    stopped: list[tuple[signal.Signals, float]] = []
+    """Runs Snakemake in a session of its own, which the signal `ending` stops as a whole: at SIGTERM the notebooks on
+    this machine end, at SIGINT Snakemake cancels the notebooks on a cluster. Snakemake inherits the lock, so that no
+    other call starts while it lives."""
+    stopped = []
+    env = os.environ | {PARENT: str(os.getpid())}
+    process = subprocess.Popen(command, env=env, start_new_session=True, pass_fds=[lock.fileno()])
 
     def stop(number):
         stopped.append((number, time.monotonic()))
         with suppress(ProcessLookupError):
             os.killpg(process.pid, ending)
 
-    process = subprocess.Popen(
-        command, env=os.environ | {PARENT: str(os.getpid())}, start_new_session=True, pass_fds=[lock.fileno()]
-    )
     with on_stop(stop):
         while process.poll() is None:
             time.sleep(0.2)
@@ -105,26 +91,18 @@ def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _from_caller(data: str | None) -> str | None:
-    """`make -C FOLDER` changes the working directory, but a path was written for the one it was called in."""
-    caller = os.environ.get("CALLER")
-    if data and caller and not Path(data).exists() and (Path(caller) / data).exists():
-        return str(Path(caller) / data)
-    return data
-
-
 def _summary(out: Path) -> str:
-    """Where the results lie."""
-    places = {
-        "executed notebooks": ["*.ipynb", "*/fold*/*.ipynb"],
-        "HTML pages": ["html/*.html"],
-        "figures": ["figures/*"],
-        "tables": ["tables/*"],
+    """Lists the results."""
+    found = {
+        "executed notebooks": [*out.glob("*.ipynb"), *find_runs(out, "*.ipynb").values()],
+        "HTML pages": out.glob("html/*.html"),
+        "figures": out.glob("figures/*"),
+        "tables": out.glob("tables/*"),
     }
     lines = [f"Everything is done. In {out}:"]
-    for name, patterns in places.items():
-        files = sorted(file.relative_to(out) for pattern in patterns for file in out.glob(pattern))
-        lines += [f"  {name} ({len(files)})", *(f"    {file}" for file in files)]
+    for name, files in found.items():
+        names = sorted(str(file.relative_to(out)) for file in files)
+        lines += [f"  {name} ({len(names)})", *(f"    {file}" for file in names)]
     return "\n".join(lines)
 
 
@@ -134,25 +112,23 @@ def main() -> int:
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
     parser.add_argument("--data", help="synthetic, trashnet, or the path of a folder or zip; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")
-    parser.add_argument("--set", help="JSON object: other keys of the profile", metavar="JSON")
-    parser.add_argument("options", nargs="*", help="for Snakemake, after --")
+    parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
+    parser.add_argument("options", nargs="*", help="options for Snakemake, after --")
     args = parser.parse_args()
     profile = args.profile or "smoke"
     try:
         overrides = parse_json(args.set or "{}", "SET")
-        if args.data:
-            overrides["data"] = _from_caller(args.data)
+        if args.data:  # maybe a path as seen by make's caller: `make -C FOLDER` changes the working directory
+            path = Path(os.environ.get("CALLER", ""), args.data)
+            overrides["data"] = str(path) if path.exists() and not Path(args.data).exists() else args.data
         out = project_root() / (args.out or Path("results") / Path(profile).stem)
         status = reproduce(profile, overrides, out.resolve(), args.options)
     except ReproError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if status:
-        print(
-            "error: not everything could be made; the first error above says why. What is finished is kept: "
-            "after mending it, call again to continue.",
-            file=sys.stderr,
-        )
+        message = "error: not everything could be made; the first error above says why. Finished results are kept: "
+        print(message + "correct the cause and call again to continue.", file=sys.stderr)
         return status
     print(_summary(out.resolve()))
     return 0

@@ -11,7 +11,16 @@ from paper_repro import evaluate
 from paper_repro.config import PLAIN_CNNS
 from paper_repro.evidence import statistics
 from paper_repro.evidence.reference import PLAN
-from paper_repro.evidence.statistics import RUN, UNDECIDED, UNMEASURED, contrasts, fewest_folds, read_table, verdict
+from paper_repro.evidence.statistics import (
+    RUN,
+    UNDECIDED,
+    UNMEASURED,
+    contrasts,
+    fewest_folds,
+    judge,
+    read_table,
+    verdict,
+)
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
 from paper_repro.photographs.folds import committed_folds
@@ -38,15 +47,12 @@ CLAIMS = {
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """The evidence and the verdict on C1 to C5, from the files of the reference run alone.
+    """The evidence and the verdict on each claim, from the files of the reference run alone.
 
     Args:
         reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`). What is missing among them is
             "not measured yet", which decides nothing.
         groups: near-duplicate group of every photograph.
-
-    Returns:
-        A row per claim: claim, reads, evidence, verdict, would_decide.
     """
     scratch, cost = Path(reference, "scratch"), Path(reference, "cost.csv")
     predictions, ratio = read_table(scratch, "predictions.csv"), statistics.size_ratio(scratch)
@@ -77,13 +83,9 @@ def _beside_cnns(predictions: pd.DataFrame, ratio: float, groups: pd.Series) -> 
     runs = correct[arms].dropna().index.droplevel("image").unique()
     if "stage" not in arms or len(arms) == 1 or runs.empty:
         return UNMEASURED, UNDECIDED
-    verdicts = [
-        verdict(row) for _, row in contrasts(predictions, [(arm, "stage") for arm in arms[1:]], ratio).iterrows()
-    ]
-    if verdicts == ["supported"] * len(PLAIN_CNNS):
-        found = "supported"
-    else:
-        found = "not supported" if "not supported" in verdicts else UNDECIDED
+    pairs = contrasts(predictions, [(arm, "stage") for arm in arms[1:]], ratio)
+    verdicts = pairs.apply(verdict, axis=1).tolist()
+    found = judge(verdicts == ["supported"] * len(PLAIN_CNNS), "not supported" in verdicts)
     accuracy = _accuracies(predictions.merge(runs.to_frame(index=False)), groups)
     alone = " alone" if len(runs) == 1 else ""
     return f"{_names(runs)}{alone}: {', '.join(accuracy[arm] for arm in arms)}", found
@@ -99,8 +101,8 @@ def _premise(folder: Path, groups: pd.Series) -> tuple[str, str]:
         f"{row.Index}: within {row.within:.2f}, between {row.between:.2f}, specific {row.specific:.2f}"
         for row in agreement.itertuples()
     ]
-    found = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
-    return f"gates of block: {'; '.join(stages)}", statistics.if_complete(fewest_folds(run[1:] for run in runs), found)
+    found = judge((agreement["specific_low"] > 0.5).all(), True, fewest_folds(runs))
+    return f"gates of block: {'; '.join(stages)}", found
 
 
 def _cost(file: Path, other: str) -> tuple[str, str]:
@@ -110,10 +112,8 @@ def _cost(file: Path, other: str) -> tuple[str, str]:
     cost = pd.read_csv(file).sort_values(["image_size", "what"], kind="stable")
     size, beside = cost.groupby("arm")["parameters"].first(), cost[cost["arm"] == other]
     lighter = size["stage"] < size[other]
-    if lighter and (beside["stage_ratio_low"] > 1).all():
-        found = "supported"
-    else:
-        found = "not supported" if not lighter or (beside["stage_ratio_high"] < 1).all() else UNDECIDED
+    faster, slower = (beside["stage_ratio_low"] > 1).all(), (beside["stage_ratio_high"] < 1).all()
+    found = judge(lighter and faster, slower or not lighter)
     speeds = [
         f"{row.what} {row.image_size} px {_interval(row.stage_ratio, row.stage_ratio_low, row.stage_ratio_high, '.2f')}"
         for row in beside.itertuples()
@@ -123,22 +123,22 @@ def _cost(file: Path, other: str) -> tuple[str, str]:
 
 def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
     """Evidence and verdict of C5 at the deepest layer with a grid of 6x6 or more."""
-    arms = ["none", "stage"]
-    if not all(find_runs(folder, "measures.csv.gz", arm) for arm in arms):
+    none, stage = (find_runs(folder, "measures.csv.gz", arm) for arm in ("none", "stage"))
+    if not none or not stage:
         return f"{UNMEASURED}: train the arms none and stage", UNDECIDED
-    measures = pd.concat([read_table(folder, "measures.csv.gz", arm) for arm in arms])
+    measures = read_table(folder, "measures.csv.gz")
+    measures = measures[measures["arm"].isin(["none", "stage"])]
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
     table = statistics.heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
+    margins = [_interval(*row, "+.3f") for row in table[["margin", "low", "high"]].itertuples(index=False)]
     gains = [
-        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {_interval(*row[['margin', 'low', 'high']], '+.3f')}"
-        for arm, row in table.iterrows()
+        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {margin}"
+        for margin, (arm, row) in zip(margins, table.iterrows(), strict=True)
     ]
-    stage = table.loc["stage"]
-    found = "supported" if stage["low"] > 0 else "not supported" if stage["high"] < 0 else UNDECIDED
-    folds = fewest_folds(run[1:] for run in find_runs(folder, "measures.csv.gz", "stage"))
-    text = f"{layer}, grid {stage['grid']}, energy in the box minus its area: {'; '.join(gains)}"
-    return text, statistics.if_complete(folds, found)
+    row = table.loc["stage"]
+    text = f"{layer}, grid {row['grid']}, energy in the box minus its area: {'; '.join(gains)}"
+    return text, judge(row["low"] > 0, row["high"] < 0, fewest_folds(stage))
 
 
 def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
@@ -148,9 +148,6 @@ def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         found: `contrasts` of `PAIRS["transfer"]`.
-
-    Returns:
-        A row per question: asks, evidence, verdict.
     """
     pairs, rows = found.set_index(["a", "b"]).reindex(PAIRS["transfer"]), []
     for arm in ("stage", "block"):
@@ -164,12 +161,9 @@ def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """What near-duplicates are worth: the arm `none` under the grouped and under a random split.
+    """The accuracy of `none` under the grouped and under a random split, over the runs that the random one has.
 
     The test photographs differ, so the rows are not paired. They are an estimate of this split's leak, not a test.
-
-    Returns:
-        A row per split, over the runs that the random one has: split, images, accuracy, low, high.
 
     Raises:
         ReproError: one of the two was not run.
@@ -183,15 +177,12 @@ def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
 
 
 def run_table(reference: str | Path) -> pd.DataFrame:
-    """Every committed run: experiment, arm, repeat, fold, hours (of training), threads, precision, processor, git_commit."""
+    """Every committed run, its hours of training and what they were spent on."""
     rows, columns = [], ("hours", "threads", "precision", "processor", "git_commit")
     for folder in sorted(path for path in Path(reference).iterdir() if path.is_dir()):
         for run, facts in statistics.read_facts(folder).items():
             rows.append((folder.name, *run, *(facts[name] for name in columns)))
     return pd.DataFrame(rows, columns=["experiment", "arm", "repeat", "fold", *columns])
-
-
-# ---- texts --------------------------------------------------------------------------------------------------------
 
 
 def as_points(found: pd.Series, unit: str = " points") -> str:
@@ -219,20 +210,18 @@ def _accuracies(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, str]:
     return {arm: f"{arm} {_interval(*row, '.1%')}" for arm, row in table[columns].iterrows()}
 
 
-def _names(runs: Iterable[tuple[int, int]]) -> str:
-    """(repeat, fold) of some runs as text: fold 0; folds 0, 1; folds 0, 1 of repeats 0, 1."""
-    repeats, folds = (sorted(set(numbers)) for numbers in zip(*runs, strict=True))
-    text = f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))}"
-    return text if repeats == [0] else f"{text} of repeat{'s' * (len(repeats) > 1)} {', '.join(map(str, repeats))}"
+def _names(runs: Iterable[tuple]) -> str:
+    """Runs (..., repeat, fold) as text: fold 0; folds 0, 1; folds 0, 1 of repeats 0, 1."""
+    *_, repeats, folds = (sorted(set(values)) for values in zip(*runs, strict=True))
+    repeats, folds = (", ".join(map(str, values)) for values in (repeats, folds))
+    text = f"folds {folds}" if "," in folds else f"fold {folds}"
+    return text if repeats == "0" else f"{text} of repeats {repeats}"
 
 
 def _markdown_table(head: tuple[str, ...], rows: Iterable[Iterable]) -> list[str]:
     """A Markdown table's lines, after an empty one."""
     first, *rest = (f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows))
     return ["", first, "|" + "---|" * len(head), *rest]
-
-
-# ---- README and model card ----------------------------------------------------------------------------------------
 
 
 def markdown(reference: str | Path, groups: pd.Series) -> str:
@@ -255,7 +244,7 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
         apart, mixed = (_interval(*row, ".1%") for row in table.itertuples(index=False))
         lines += [
             "",
-            f"Near-duplicates: `none` on {_names(run[1:] for run in random)} has {apart} where groups stay together, "
+            f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, "
             f"{mixed} under a random split (other test photographs, so not paired).",
         ]
     made = run_table(reference)
@@ -279,14 +268,14 @@ def model_card(reference: str | Path) -> str:
     """The model card's generated part: scores of `stage` per class, and what each is most often taken for."""
     stage = read_table(Path(reference, "scratch"), "predictions.csv", "stage")
     classes, folds, repeats = statistics.classes_of(stage), stage["fold"].nunique(), stage["repeat"].nunique()
-    scores, rows = evaluate.metrics(stage, classes), []
-    for number, (name, row) in enumerate(scores["per_class"].items()):
-        others = np.array(scores["confusion"][number])
-        others[number] = 0
-        taken = f"{classes[others.argmax()]} ({others.max()})" if others.any() else "–"
+    confusion, rows = evaluate.confusion(stage, classes), []
+    for name, row in evaluate.metrics(stage, classes)["per_class"].items():
+        others = confusion.loc[name].drop(name)
+        taken = f"{others.idxmax()} ({others.max()})" if others.any() else "–"
         rows.append((name, row["support"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")), taken))
     runs = f"{folds} of {statistics.FOLDS} folds" + (f", {repeats} repeats" if repeats > 1 else "")
-    head = f"`stage`, ResNet50 from scratch, {runs}, {len(stage)} photographs, each predicted by a network that never saw it:"
+    head = f"`stage`, ResNet50 from scratch, {runs}, {len(stage)} photographs, "
+    head += "each predicted by a network that never saw it:"
     columns = ("class", "photographs", "precision, %", "recall, %", "F1, %", "most often taken for")
     return "\n".join([head, *_markdown_table(columns, rows)])
 

@@ -132,7 +132,7 @@ def _stamps(folder: Path) -> list[bytes]:
     return [(folder / name).read_bytes() for name in STAMPS if (folder / name).exists()]
 
 
-def main() -> int:
+def main() -> None:
     """Makes the experiments that the command line names."""
     known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser = argparse.ArgumentParser(prog="paper_repro.evidence.reference", description=__doc__.splitlines()[0])
@@ -141,13 +141,11 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.experiments) - set(known):
         parser.error(f"no experiment {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    try:
-        make(args.data, args.experiments or known)
-    except ReproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    make(args.data, args.experiments or known)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except ReproError as error:
+        sys.exit(f"error: {error}")

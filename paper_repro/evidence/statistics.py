@@ -29,7 +29,7 @@ RUN = ["repeat", "fold"]  # what identifies a run of one arm
 
 
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
-    """The rows of one file of every run below `folder`, with columns arm, repeat and fold, which its folder tells.
+    """The rows of one file of every run below `folder`, with columns arm, repeat and fold.
 
     Args:
         folder: holds ARM/foldK and ARM/repeatR/foldK.
@@ -70,13 +70,9 @@ def size_ratio(folder: str | Path) -> float:
     return float(np.mean(list(ratios.values())))
 
 
-def fewest_folds(runs: Iterable[tuple[int, int]]) -> int:
-    """The number of folds in the repeat that has the fewest; 0 without a run.
-
-    Args:
-        runs: (repeat, fold) of each run; one that is named twice counts once.
-    """
-    return min(Counter(repeat for repeat, _ in set(runs)).values(), default=0)
+def fewest_folds(runs: Iterable[tuple]) -> int:
+    """The number of folds in the repeat that has the fewest, of an arm's runs (..., repeat, fold); 0 without a run."""
+    return min(Counter(repeat for *_, repeat, _ in runs).values(), default=0)
 
 
 def classes_of(predictions: pd.DataFrame) -> list[str]:
@@ -88,12 +84,8 @@ def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs, with 95 % intervals.
 
     Args:
-        predictions: of `read_table`.
+        predictions: of `read_table`; a photograph counts once per repeat.
         groups: near-duplicate group of every photograph; the intervals are drawn by groups.
-
-    Returns:
-        Columns arm, runs, images (predictions; a photograph counts once per repeat), then name, name_low and
-        name_high for accuracy, macro_f1 and ece.
     """
     classes, rows = classes_of(predictions), []
     for arm, part in predictions.groupby("arm", sort=False):
@@ -115,27 +107,23 @@ def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.pivot(index=[*RUN, "image"], columns="arm", values="correct")[arms]
 
 
-def corrected_t(differences: np.ndarray, size_ratio: float, level: float = LEVEL) -> dict:
+def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
     """Corrected resampled t-test of k differences (k,) between two arms, one per run.
 
-    t = mean / sqrt((1 / k + n_test / n_train) variance), with k - 1 degrees of freedom.
-
-    Args:
-        size_ratio: n_test / n_train.
-        level: of the test; the interval has 1 - level.
+    t = mean / sqrt((1 / k + size_ratio) variance), with size_ratio = n_test / n_train and k - 1 degrees of freedom.
 
     Returns:
-        difference, low, high, p (two-sided), advantage (the probability that the second arm is better: the posterior of
-        Benavoli et al., JMLR 18, 2017, section 3, which has the same distribution) and lower (the one-sided limit at
-        the same level, for non-inferiority). NaN but for the difference where k < 2. Where all differences are equal
-        the interval is the point.
+        difference, low and high (95 %), p (two-sided), advantage (the probability that the second arm is better: the
+        posterior of Benavoli et al., JMLR 18, 2017, section 3, which has the same distribution) and lower (the
+        one-sided 95 % limit, for non-inferiority). NaN but for the difference where k < 2. Where all differences are
+        equal the interval is the point.
     """
     k, mean = len(differences), float(np.mean(differences))
     if k < 2:
         return {"difference": mean} | dict.fromkeys(("low", "high", "lower", "p", "advantage"), np.nan)
     scale = float(np.sqrt((1 / k + size_ratio) * np.var(differences, ddof=1)))
     t = mean / scale if scale > 0 else np.nan_to_num(mean * np.inf)  # 0 where the mean is 0
-    two, one = stats.t.ppf([1 - level / 2, 1 - level], k - 1) * scale
+    two, one = stats.t.ppf([1 - LEVEL / 2, 1 - LEVEL], k - 1) * scale
     return {
         "difference": mean,
         "low": mean - two,
@@ -149,15 +137,10 @@ def corrected_t(differences: np.ndarray, size_ratio: float, level: float = LEVEL
 def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_ratio: float) -> pd.DataFrame:
     """Every listed pair (a, b) as accuracy of b minus accuracy of a over the runs that both have.
 
-    Args:
-        predictions: of `read_table`.
-        pairs: a pair with an arm that is not there is left out.
-        size_ratio: n_test / n_train.
-
     Returns:
         A row per pair: a, b, runs, folds (of the repeat with the fewest), images (pairs of predictions), the values of
         `corrected_t`, only_a and only_b (predictions that one alone gets right), p_mcnemar (exact) and p_holm (over the
-        pairs with two runs or more).
+        pairs with two runs or more). A pair with an arm that is not there is left out.
     """
     correct, rows = correctness(predictions), []
     for a, b in pairs:
@@ -166,12 +149,9 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
         both = correct[[a, b]].dropna()
         by_run = both.groupby(RUN).mean()
         only_a, only_b = int((both[a] > both[b]).sum()), int((both[b] > both[a]).sum())
-        rows.append(
-            {"a": a, "b": b, "runs": len(by_run), "folds": fewest_folds(by_run.index), "images": len(both)}
-            | corrected_t((by_run[b] - by_run[a]).to_numpy(), size_ratio)
-            | {"only_a": only_a, "only_b": only_b}
-            | {"p_mcnemar": float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)}
-        )
+        row = {"a": a, "b": b, "runs": len(by_run), "folds": fewest_folds(by_run.index), "images": len(both)}
+        row |= corrected_t((by_run[b] - by_run[a]).to_numpy(), size_ratio) | {"only_a": only_a, "only_b": only_b}
+        rows.append(row | {"p_mcnemar": float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)})
     columns = "a b runs folds images difference low high lower p advantage only_a only_b p_mcnemar"
     found = pd.DataFrame(rows, columns=columns.split())
     tested = found["p"].notna()
@@ -181,24 +161,22 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
     return found
 
 
-def if_complete(folds: int, found: str) -> str:
-    """The verdict `found` where all folds are there; a partial run decides nothing."""
-    return found if folds >= FOLDS else UNDECIDED
+def judge(supported: bool, refuted: bool, folds: int = FOLDS) -> str:
+    """The verdict: `supported` comes before `refuted`, and fewer than all folds decide nothing."""
+    if folds < FOLDS or not (supported or refuted):
+        return UNDECIDED
+    return "supported" if supported else "not supported"
 
 
 def verdict(row: pd.Series) -> str:
     """The verdict on "b is better than a" from a row of `contrasts`."""
-    if row["p_holm"] < LEVEL:
-        found = "supported" if row["difference"] > 0 else "not supported"
-    else:
-        found = "not supported" if row["high"] < MARGIN else UNDECIDED
-    return if_complete(row["folds"], found)
+    significant = row["p_holm"] < LEVEL
+    return judge(significant and row["difference"] > 0, significant or row["high"] < MARGIN, row["folds"])
 
 
 def non_inferior(row: pd.Series) -> str:
     """The verdict on "b is at most MARGIN worse than a" from a row of `contrasts`."""
-    found = "supported" if row["lower"] > -MARGIN else "not supported" if row["high"] < -MARGIN else UNDECIDED
-    return if_complete(row["folds"], found)
+    return judge(row["lower"] > -MARGIN, row["high"] < -MARGIN, row["folds"])
 
 
 def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
@@ -218,24 +196,16 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
 def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
     """Each map's mean of a measure per arm and layer, and how far Grad-CAM is above the best trivial map.
 
-    Args:
-        measures: of `read_table`.
-        column: the measure.
-        groups: near-duplicate group of every photograph.
-
     Returns:
         Columns arm, layer, grid, images, one per map, "best trivial", and margin (paired) with low and high, its 95 %
         interval drawn by groups.
     """
     rows = []
-    for (arm, layer, grid), part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
+    for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
         wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)
         best = wide.drop(columns="gradcam").mean().idxmax()
         margin = (wide["gradcam"] - wide[best]).reset_index(name="margin")
         mean, low, high = evaluate.mean_interval(margin["image"], margin["margin"], groups)
-        rows.append(
-            {"arm": arm, "layer": layer, "grid": grid, "images": len(wide)}
-            | wide.mean().to_dict()
-            | {"best trivial": best, "margin": mean, "low": low, "high": high}
-        )
+        row = dict(zip(("arm", "layer", "grid"), names, strict=True)) | {"images": len(wide)} | wide.mean().to_dict()
+        rows.append(row | {"best trivial": best, "margin": mean, "low": low, "high": high})
     return pd.DataFrame(rows)

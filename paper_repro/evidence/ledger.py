@@ -50,8 +50,7 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     """The evidence and the verdict on each claim, from the files of the reference run alone.
 
     Args:
-        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`). What is missing among them is
-            "not measured yet", which decides nothing.
+        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`); what is missing decides nothing.
         groups: near-duplicate group of every photograph.
     """
     scratch, cost = Path(reference, "scratch"), Path(reference, "cost.csv")
@@ -87,8 +86,8 @@ def _beside_cnns(predictions: pd.DataFrame, ratio: float, groups: pd.Series) -> 
     verdicts = pairs.apply(verdict, axis=1).tolist()
     found = judge(verdicts == ["supported"] * len(PLAIN_CNNS), "not supported" in verdicts)
     accuracy = _accuracies(predictions.merge(runs.to_frame(index=False)), groups)
-    alone = " alone" if len(runs) == 1 else ""
-    return f"{_names(runs)}{alone}: {', '.join(accuracy[arm] for arm in arms)}", found
+    text = _names(runs) + (" alone: " if len(runs) == 1 else ": ") + ", ".join(accuracy[arm] for arm in arms)
+    return text, found
 
 
 def _premise(folder: Path, groups: pd.Series) -> tuple[str, str]:
@@ -114,10 +113,8 @@ def _cost(file: Path, other: str) -> tuple[str, str]:
     lighter = size["stage"] < size[other]
     faster, slower = (beside["stage_ratio_low"] > 1).all(), (beside["stage_ratio_high"] < 1).all()
     found = judge(lighter and faster, slower or not lighter)
-    speeds = [
-        f"{row.what} {row.image_size} px {_interval(row.stage_ratio, row.stage_ratio_low, row.stage_ratio_high, '.2f')}"
-        for row in beside.itertuples()
-    ]
+    columns = ["stage_ratio", "stage_ratio_low", "stage_ratio_high"]
+    speeds = [f"{row['what']} {row['image_size']} px {_interval(row[columns], '.2f')}" for _, row in beside.iterrows()]
     return f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: {', '.join(speeds)}", found
 
 
@@ -126,15 +123,14 @@ def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
     none, stage = (find_runs(folder, "measures.csv.gz", arm) for arm in ("none", "stage"))
     if not none or not stage:
         return f"{UNMEASURED}: train the arms none and stage", UNDECIDED
-    measures = read_table(folder, "measures.csv.gz")
-    measures = measures[measures["arm"].isin(["none", "stage"])]
+    measures = read_table(folder, "measures.csv.gz").query("arm in ['none', 'stage']")
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
     table = statistics.heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
-    margins = [_interval(*row, "+.3f") for row in table[["margin", "low", "high"]].itertuples(index=False)]
+    columns = ["margin", "low", "high"]
     gains = [
-        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {margin}"
-        for margin, (arm, row) in zip(margins, table.iterrows(), strict=True)
+        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {_interval(row[columns], '+.3f')}"
+        for arm, row in table.iterrows()
     ]
     row = table.loc["stage"]
     text = f"{layer}, grid {row['grid']}, energy in the box minus its area: {'; '.join(gains)}"
@@ -144,10 +140,7 @@ def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
 def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
     """Does a gate that starts near 0.5 hurt a pretrained network, and is one that starts at the identity better?
 
-    The abstract does not claim it. The answers follow the rules of docs/protocol.md.
-
-    Args:
-        found: `contrasts` of `PAIRS["transfer"]`.
+    The abstract does not claim it. `found` are the contrasts of `PAIRS["transfer"]`.
     """
     pairs, rows = found.set_index(["a", "b"]).reindex(PAIRS["transfer"]), []
     for arm in ("stage", "block"):
@@ -199,15 +192,15 @@ def _tested(found: pd.Series) -> str:
     return as_points(found) + ("" if np.isnan(found["p_holm"]) else f", Holm p = {found['p_holm']:.3f}")
 
 
-def _interval(value: float, low: float, high: float, form: str) -> str:
+def _interval(row: Iterable[float], form: str) -> str:
+    value, low, high = row
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _accuracies(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, str]:
     """arm -> its name and accuracy as text."""
-    table = statistics.arm_table(predictions, groups).set_index("arm")
-    columns = ["accuracy", "accuracy_low", "accuracy_high"]
-    return {arm: f"{arm} {_interval(*row, '.1%')}" for arm, row in table[columns].iterrows()}
+    table = statistics.arm_table(predictions, groups).set_index("arm")[["accuracy", "accuracy_low", "accuracy_high"]]
+    return {arm: f"{arm} {_interval(row, '.1%')}" for arm, row in table.iterrows()}
 
 
 def _names(runs: Iterable[tuple]) -> str:
@@ -241,7 +234,7 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
         lines += _markdown_table(("from ImageNet weights", "what it comes to here", "evidence"), rows)
     if random := find_runs(Path(reference, "leakage"), "predictions.csv", "none"):
         table = leakage(reference, groups)[["accuracy", "low", "high"]]
-        apart, mixed = (_interval(*row, ".1%") for row in table.itertuples(index=False))
+        apart, mixed = (_interval(row, ".1%") for row in table.itertuples(index=False))
         lines += [
             "",
             f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, "
@@ -260,7 +253,7 @@ def _accuracy_table(experiment: str, table: pd.DataFrame, found: pd.DataFrame) -
     for _, row in table.iterrows():
         scores = (100 * row[[name, f"{name}_low", f"{name}_high"]] for name in ("accuracy", "macro_f1"))
         gain = as_points(gains.loc[row["arm"]], unit="") if row["arm"] in gains.index else "–"
-        rows.append((f"`{row['arm']}`", row["runs"], *(_interval(*score, ".1f") for score in scores), gain))
+        rows.append((f"`{row['arm']}`", row["runs"], *(_interval(score, ".1f") for score in scores), gain))
     return _markdown_table((experiment, "runs", "accuracy, %", "macro-F1, %", "minus `none`, points"), rows)
 
 
@@ -288,9 +281,10 @@ def with_part(text: str, name: str, part: str) -> str:
 
 
 def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]:
-    """The pages that hold generated parts, as they must read."""
+    """ledger.csv and the pages that hold generated parts, as they must read."""
     readme, card = root / "README.md", root / "docs" / "model_card.md"
     return {
+        reference / "ledger.csv": ledger(reference, groups).to_csv(index=False),
         readme: with_part(readme.read_text(encoding="utf-8"), "results", markdown(reference, groups)),
         card: with_part(card.read_text(encoding="utf-8"), "model card", model_card(reference)),
     }
@@ -298,12 +292,8 @@ def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]
 
 def main() -> None:
     """Writes results/reference/ledger.csv and the generated parts of README and of the model card."""
-    root = project_root()
-    reference = root / "results" / "reference"
-    groups = committed_folds("trashnet").set_index("image")["group"]
-    with atomic_write(reference / "ledger.csv") as path:
-        ledger(reference, groups).to_csv(path, index=False)
-    for page, text in generated(root, reference, groups).items():
+    root, groups = project_root(), committed_folds("trashnet").set_index("image")["group"]
+    for page, text in generated(root, root / "results" / "reference", groups).items():
         with atomic_write(page) as path:
             path.write_text(text, encoding="utf-8")
 

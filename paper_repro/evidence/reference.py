@@ -27,16 +27,8 @@ from paper_repro.training import identity
 from paper_repro.workflow.processes import cores
 from paper_repro.workflow.reproduce import reproduce
 
-STAMPS = ("measures.json", "done")  # which measures and which run these are; written last
-FILES = (
-    "config.yaml",
-    "history.csv",
-    "predictions.csv",
-    "metrics.json",
-    "environment.json",
-    "measures.csv.gz",
-    *STAMPS,
-)
+LAST = ("measures.json", "done")  # they say which measures and which run the other files are
+FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "measures.csv.gz", *LAST)
 
 
 @dataclass(frozen=True)
@@ -92,10 +84,7 @@ def make(data: str, experiments: list[str]) -> None:
                 print(f"{step.experiment}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)
                 status = reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"])
                 if status:
-                    raise ReproError(
-                        f"a run of {step.experiment} failed (status {status}): read the first error above, "
-                        "mend its cause and call again"
-                    )
+                    raise ReproError(f"a run failed (status {status}): mend the first error above and call again")
                 print(*collect(out, kept), sep="\n", flush=True)
 
 
@@ -103,19 +92,17 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
     """Copies the small files of every finished and measured run below `runs` that `reference` does not hold yet.
 
     gates.csv is rounded to five significant digits and compressed; its bytes depend on its content alone.
-
-    Returns:
-        The folders that were written.
+    Returns the folders that were written.
 
     Raises:
         ReproError: no finished and measured run there.
     """
-    written, finished = [], [path.parent for path in find_runs(runs).values() if len(_stamps(path.parent)) == 2]
+    written, finished = [], [path.parent for path in find_runs(runs).values() if len(_last(path.parent)) == len(LAST)]
     if not finished:
         raise ReproError(f"{runs} holds no finished run (ARM/foldK/done, measures.json): call `make reproduce`")
     for source in finished:
         target = Path(reference, source.relative_to(runs))
-        if _stamps(target) == _stamps(source):
+        if _last(target) == _last(source):
             continue
         if (source / "gates.csv").exists():
             table = pd.read_csv(source / "gates.csv", keep_default_na=False, na_values=[""])
@@ -128,8 +115,8 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
     return written
 
 
-def _stamps(folder: Path) -> list[bytes]:
-    return [(folder / name).read_bytes() for name in STAMPS if (folder / name).exists()]
+def _last(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in LAST if (folder / name).exists()]
 
 
 def main() -> None:

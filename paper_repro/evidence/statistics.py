@@ -1,14 +1,15 @@
 """Tables, intervals and tests from the files of finished runs. A run is an arm's training on one fold of one repeat.
 
 The verdict on a difference rests on the corrected resampled t-test over runs (Nadeau and Bengio, "Inference for the
-Generalization Error", Machine Learning 52, 2003, section 5), Holm-corrected over the contrasts of one experiment:
-runs share training data, so a plain t-test would take dependent differences for independent ones. McNemar's test over
-photographs and the probability of an advantage stand beside it and decide nothing.
+Generalization Error", Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), corrected by
+Holm over the contrasts of one experiment: runs share training data, so a plain t-test would take dependent differences
+for independent ones. McNemar's test over photographs and the probability of an advantage decide nothing.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +42,13 @@ def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
     """
     paths = find_runs(folder, file, arm)
     if not paths:
-        where = f"{arm.replace('*', 'ARM')}/foldK/{file.rstrip('*')}"
+        where = f"{arm.replace('*', 'ARM')}/foldK/{file}"
         raise ReproError(f"{folder} holds no {where}: run `make reproduce`, or name another folder")
-    tables = [_read(path).assign(arm=name, repeat=repeat, fold=fold) for (name, repeat, fold), path in paths.items()]
+    read = partial(pd.read_csv, keep_default_na=False, na_values=[""])
+    if file == "predictions.csv":
+        read = evaluate.read_predictions
+    tables = [read(path).assign(arm=name, repeat=repeat, fold=fold) for (name, repeat, fold), path in paths.items()]
     return pd.concat(tables, ignore_index=True)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if path.name == "predictions.csv":
-        return evaluate.read_predictions(path)
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def read_facts(folder: str | Path) -> dict[tuple[str, int, int], dict]:
@@ -64,10 +62,8 @@ def size_ratio(folder: str | Path) -> float:
 
     Each fold of a repeat counts once, so that one more arm on some of the folds does not change another arm's test.
     """
-    ratios = {}
-    for (_, repeat, fold), facts in read_facts(folder).items():
-        ratios[repeat, fold] = facts["images"]["test"] / facts["images"]["train"]
-    return float(np.mean(list(ratios.values())))
+    images = {(repeat, fold): facts["images"] for (_, repeat, fold), facts in read_facts(folder).items()}
+    return float(np.mean([counts["test"] / counts["train"] for counts in images.values()]))
 
 
 def fewest_folds(runs: Iterable[tuple]) -> int:
@@ -83,9 +79,7 @@ def classes_of(predictions: pd.DataFrame) -> list[str]:
 def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs, with 95 % intervals.
 
-    Args:
-        predictions: of `read_table`; a photograph counts once per repeat.
-        groups: near-duplicate group of every photograph; the intervals are drawn by groups.
+    A photograph counts once per repeat; the intervals are drawn by groups of near-duplicates.
     """
     classes, rows = classes_of(predictions), []
     for arm, part in predictions.groupby("arm", sort=False):
@@ -100,11 +94,9 @@ def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
     """(repeat, fold, image) x arm: 1 where the most probable class is the true one, else 0; NaN without prediction."""
-    classes = np.array(classes_of(predictions))
-    guess = classes[predictions[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)]
+    guess = predictions[[f"p_{name}" for name in classes_of(predictions)]].idxmax(axis=1).str[2:]
     table = predictions.assign(correct=(guess == predictions["truth"]).astype(float))
-    arms = list(table["arm"].unique())
-    return table.pivot(index=[*RUN, "image"], columns="arm", values="correct")[arms]
+    return table.pivot(index=[*RUN, "image"], columns="arm", values="correct")[table["arm"].unique().tolist()]
 
 
 def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
@@ -124,14 +116,8 @@ def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
     scale = float(np.sqrt((1 / k + size_ratio) * np.var(differences, ddof=1)))
     t = mean / scale if scale > 0 else np.nan_to_num(mean * np.inf)  # 0 where the mean is 0
     two, one = stats.t.ppf([1 - LEVEL / 2, 1 - LEVEL], k - 1) * scale
-    return {
-        "difference": mean,
-        "low": mean - two,
-        "high": mean + two,
-        "lower": mean - one,
-        "p": float(2 * stats.t.sf(abs(t), k - 1)),
-        "advantage": float(stats.t.cdf(t, k - 1)),
-    }
+    limits = {"difference": mean, "low": mean - two, "high": mean + two, "lower": mean - one}
+    return limits | {"p": float(2 * stats.t.sf(abs(t), k - 1)), "advantage": float(stats.t.cdf(t, k - 1))}
 
 
 def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_ratio: float) -> pd.DataFrame:
@@ -180,11 +166,7 @@ def non_inferior(row: pd.Series) -> str:
 
 
 def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval.
-
-    Raises:
-        ReproError: `folder` holds no run of that arm.
-    """
+    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval."""
     table = read_table(folder, "gates.csv*", "block")
     means = table.groupby("stage")[["within", "between", "specific"]].mean()
     for stage, part in table.groupby("stage"):
@@ -194,12 +176,7 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
 
 
 def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
-    """Each map's mean of a measure per arm and layer, and how far Grad-CAM is above the best trivial map.
-
-    Returns:
-        Columns arm, layer, grid, images, one per map, "best trivial", and margin (paired) with low and high, its 95 %
-        interval drawn by groups.
-    """
+    """Mean of a measure per arm, layer and map, and Grad-CAM minus the best trivial map, with its 95 % interval."""
     rows = []
     for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
         wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)

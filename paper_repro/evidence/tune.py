@@ -22,12 +22,7 @@ from paper_repro.workflow.parameters import parse_json
 def tune(
     profile: str, out: str | Path, arms: list[str], rates: list[float], fold: int = 0, **overrides
 ) -> pd.DataFrame:
-    """Trains every arm at every rate.
-
-    Returns:
-        A row per training: arm, learning_rate, key, epochs, validation_accuracy and validation_loss of the best epoch,
-        hours.
-    """
+    """Trains every arm at every rate; returns a row per training, with validation_accuracy of the best epoch."""
     file = Path(out) / "tuning.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     for arm, rate in product(arms, rates):

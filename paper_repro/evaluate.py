@@ -177,10 +177,10 @@ def _arrays(predictions, classes):
         raise ReproError(
             f"the predictions must have the columns {columns}, not {list(predictions)}; they belong to other classes"
         )
-    if (repeated := predictions["image"].duplicated()).any():
+    if (repeated := predictions.duplicated([name for name in ("repeat", "image") if name in predictions])).any():
         raise ReproError(
             f"{predictions['image'][repeated].iloc[0]!r} appears more than once in the "
-            "predictions; each image is tested in one fold only"
+            "predictions; each image is tested in one fold only (of each repeat)"
         )
     truth = pd.Index(classes).get_indexer(predictions["truth"])
     if (truth < 0).any():

@@ -2,8 +2,8 @@
 
     python benchmarks/cost.py results/reference/cost.csv [--rounds N]
 
-All arms of one size and action are timed in turn, so that the ratios survive a machine that slows down; timm's
-seresnet50 is the outside reference of `block`. Some fifteen minutes on two cores that do nothing else.
+All arms of one size and action are timed in turn, so that a machine that slows down does not change the ratios. timm's
+seresnet50 is the outside reference of `block`. It takes about fifteen minutes on two idle cores.
 """
 
 import argparse
@@ -28,21 +28,26 @@ from paper_repro.training import pick_precision
 SETTINGS = [(64, 32), (224, 8)]  # pixels, batch
 
 
-def networks() -> dict:
+def networks() -> dict[str, torch.nn.Module]:
+    """Every arm's ResNet50 or plain CNN with six classes, by its name."""
     arms = {arm: build_model(arm, "resnet50", 6) for arm in (*ATTENTION, *PLAIN_CNNS)}
     return arms | {"timm seresnet50": timm.create_model("seresnet50", num_classes=6)}
 
 
 def multiply_adds(network: torch.nn.Module, size: int) -> int:
-    """Of one image's forward pass."""
+    """Multiply-adds of one image's forward pass; `size` is the image's side in pixels."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network.eval()(torch.zeros(1, 3, size, size))
     return counter.get_total_flops() // 2
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """A row per arm, size and action; stage_ratio: how many times as fast `stage` is, the median over the rounds with
-    its exact 95 % interval (NaN below six rounds)."""
+    """The cost of every arm at each of `SETTINGS`, in training and in inference.
+
+    Returns:
+        A row per arm, size and action. stage_ratio says how many times as fast `stage` is: the median over the rounds
+        with its exact 95 % interval (NaN below six rounds).
+    """
     rows, precision = [], pick_precision(bench.config)
     for size, count in SETTINGS:
         batch = bench.batch(size, count)
@@ -74,6 +79,7 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 
 def main() -> None:
+    """Measures and writes the table to the file that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=15)

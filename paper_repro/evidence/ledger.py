@@ -1,6 +1,7 @@
 """The ledger of claims, and the pages that show it, from the committed files of the reference run."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,363 +9,293 @@ import pandas as pd
 
 from paper_repro import evaluate
 from paper_repro.config import PLAIN_CNNS
+from paper_repro.evidence import statistics
 from paper_repro.evidence.reference import PLAN
 from paper_repro.evidence.statistics import (
-    FOLDS,
-    MARGIN,
+    RUN,
     UNDECIDED,
     UNMEASURED,
-    arm_table,
-    classes_of,
     contrasts,
-    facts_of,
-    gate_agreement,
-    heatmap_table,
-    non_inferior,
-    of_all_runs,
-    points,
-    read_measures,
-    read_runs,
-    right,
-    size_ratio,
+    fewest_folds,
+    judge,
+    read_table,
     verdict,
-    with_all,
 )
 from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.keys import find_runs
 from paper_repro.photographs.folds import committed_folds
-
-# ---- the ledger ---------------------------------------------------------------------------------------------------
 
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
     "transfer": [
-        ("none", "stage"),
-        ("none", "block"),
-        ("none", "stage-identity"),
-        ("none", "block-identity"),
-        ("stage", "stage-identity"),
-        ("block", "block-identity"),
+        *(("none", arm) for arm in ("stage", "block", "stage-identity", "block-identity")),
+        *((arm, f"{arm}-identity") for arm in ("stage", "block")),
     ],
+}
+# claim -> (what it says, what would decide it)
+CLAIMS = {
+    "C1": ("SE in the stages improves on the plain ResNet50", "more folds and seeds, other data sets"),
+    "C1, attention's part": ("the gain comes from attention, not from smaller residual branches", "as C1"),
+    "C2": ("it beats traditional CNNs", "five folds of every CNN, each with as much tuning as the ResNets"),
+    "C3, premise": ("the attention needed inside one stage is consistent", "other data sets and networks"),
+    "C3": ("one module per stage suffices", "more folds and seeds"),
+    "C4, beside block": ("stage is lighter and faster than block", "other machines"),
+    "C4, beside none": ("stage is lighter and faster than none", "other machines"),
+    "C5": ("heat maps show what the model looks at", "masks instead of boxes, more data"),
 }
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """claim, reads, evidence, verdict and would_decide for C1 to C5, from the files of the reference run alone. What is
-    missing among them is "not measured yet", which decides nothing.
+    """The evidence and the verdict on each claim, from the files of the reference run alone.
 
     Args:
-        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`).
+        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`); what is missing decides nothing.
         groups: near-duplicate group of every photograph.
     """
-    reference = Path(reference)
-    predictions = read_runs(reference / "scratch")
-    table = arm_table(predictions, groups).set_index("arm")
-    share = size_ratio(reference / "scratch")
-    pairs = _by_pair(predictions, PAIRS["scratch"], share)
-    row, part, against_block = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
-
-    one_sided = "" if np.isnan(against_block["lower"]) else f"; one-sided limit {100 * against_block['lower']:+.1f}"
-    lines = [
-        (
-            "C1",
-            "SE in the stages improves on the plain ResNet50",
-            f"{_accuracy(table, 'none')}, {_accuracy(table, 'stage')}; difference {_difference(row)}",
-            verdict(row),
-            "more folds and seeds, other data sets",
-        ),
-        (
-            "C1, attention's part",
-            "the gain comes from attention, not from smaller residual branches",
-            f"{_accuracy(table, 'half')}: no SE, branches times 0.5; stage minus half {_difference(part)}",
-            verdict(part),
-            "as C1",
-        ),
-        _cnn_line(predictions, share, groups),
-        _premise_line(reference / "scratch", groups),
-        (
-            "C3",
-            "one module per stage suffices",
-            f"stage minus block {_difference(against_block)}{one_sided}, margin {-100 * MARGIN:.0f} points",
-            non_inferior(against_block),
-            "more folds and seeds",
-        ),
-        *_cost_lines(reference / "cost.csv"),
-        _heatmap_line(reference / "scratch", groups),
-    ]
-    return pd.DataFrame(lines, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
+    scratch, cost = Path(reference, "scratch"), Path(reference, "cost.csv")
+    predictions, ratio = read_table(scratch, "predictions.csv"), statistics.size_ratio(scratch)
+    accuracy = _accuracies(predictions, groups)
+    none, half, stage = (accuracy.get(arm, f"{arm} {UNMEASURED}") for arm in ("none", "half", "stage"))
+    pairs = contrasts(predictions, PAIRS["scratch"], ratio).set_index(["a", "b"]).reindex(PAIRS["scratch"])
+    gain, part, whole = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
+    limit = "" if np.isnan(whole["lower"]) else f"; one-sided limit {100 * whole['lower']:+.1f}"
+    suffices = f"stage minus block {_tested(whole)}{limit}, margin {-100 * statistics.MARGIN:.0f} points"
+    found = {
+        "C1": (f"{none}, {stage}; difference {_tested(gain)}", verdict(gain)),
+        "C1, attention's part": (f"{half}: no SE, branches times 0.5; stage minus half {_tested(part)}", verdict(part)),
+        "C2": _beside_cnns(predictions, ratio, groups),
+        "C3, premise": _premise(scratch, groups),
+        "C3": (suffices, statistics.non_inferior(whole)),
+        "C4, beside block": _cost(cost, "block"),
+        "C4, beside none": _cost(cost, "none"),
+        "C5": _heat_maps(scratch, groups),
+    }
+    rows = [(claim, reads, *found[claim], wanted) for claim, (reads, wanted) in CLAIMS.items()]
+    return pd.DataFrame(rows, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
 
 
-def _by_pair(predictions, pairs, share):
-    """`contrasts` by (a, b), with an empty row for a pair that was not run."""
-    return contrasts(predictions, pairs, share).set_index(["a", "b"]).reindex(pairs)
+def _beside_cnns(predictions: pd.DataFrame, ratio: float, groups: pd.Series) -> tuple[str, str]:
+    """Evidence and verdict of C2: `stage` is better than each plain CNN. Shown are the runs that all of them have."""
+    correct = statistics.correctness(predictions)
+    arms = [arm for arm in ("stage", *PLAIN_CNNS) if arm in correct]
+    runs = correct[arms].dropna().index.droplevel("image").unique()
+    if "stage" not in arms or len(arms) == 1 or runs.empty:
+        return UNMEASURED, UNDECIDED
+    pairs = contrasts(predictions, [(arm, "stage") for arm in arms[1:]], ratio)
+    verdicts = pairs.apply(verdict, axis=1).tolist()
+    found = judge(verdicts == ["supported"] * len(PLAIN_CNNS), "not supported" in verdicts)
+    accuracy = _accuracies(predictions.merge(runs.to_frame(index=False)), groups)
+    text = _names(runs) + (" alone: " if len(runs) == 1 else ": ") + ", ".join(accuracy[arm] for arm in arms)
+    return text, found
 
 
-def _difference(row):
-    """A row of `contrasts` as text."""
-    text = points(row["difference"], row["low"], row["high"])
-    return text if np.isnan(row["p_holm"]) else f"{text}, Holm p = {row['p_holm']:.3f}"
-
-
-def _accuracy(table, arm):
-    """An arm of `arm_table` as text."""
-    if arm not in table.index:
-        return f"{arm} {UNMEASURED}"
-    found = table.loc[arm]
-    return f"{arm} {found['accuracy']:.1%} [{found['accuracy_low']:.1%}, {found['accuracy_high']:.1%}]"
-
-
-def _cnn_line(predictions, share, groups):
-    """C2: `stage` is better than each of the plain CNNs. What is shown are the folds that all of them have."""
-    claim = "C2", "it beats traditional CNNs"
-    wanted = "five folds of every CNN, each with as much tuning as the ResNets"
-    seen = right(predictions)
-    arms = [arm for arm in ("stage", *PLAIN_CNNS) if arm in seen]
-    folds = list(seen[arms].dropna().index.unique("fold"))
-    if "stage" not in arms or len(arms) == 1 or not folds:
-        return *claim, UNMEASURED, UNDECIDED, wanted
-    verdicts = list(contrasts(predictions, [(arm, "stage") for arm in arms[1:]], share).apply(verdict, axis=1))
-    if verdicts == ["supported"] * len(PLAIN_CNNS):
-        found = "supported"
-    else:
-        found = "not supported" if "not supported" in verdicts else UNDECIDED
-    table = arm_table(predictions[predictions["fold"].isin(folds)], groups).set_index("arm")
-    where = f"fold {folds[0]} alone" if len(folds) == 1 else f"folds {', '.join(map(str, folds))}"
-    return *claim, f"{where}: " + ", ".join(_accuracy(table, arm) for arm in arms), found, wanted
-
-
-def _premise_line(folder, groups):
-    """C3's premise: half of the variation between photographs is shared by the blocks of a stage."""
-    claim = "C3, premise", "the attention needed inside one stage is consistent"
-    runs = of_all_runs(folder, "gates.csv*", "block")
+def _premise(folder: Path, groups: pd.Series) -> tuple[str, str]:
+    """Evidence and verdict of C3's premise: the blocks of a stage share half of the variation between photographs."""
+    runs = find_runs(folder, "gates.csv*", "block")
     if not runs:
-        return *claim, UNMEASURED, UNDECIDED, "the arm block"
-    agreement = gate_agreement(folder, groups)
-    found = "; ".join(
-        f"{stage}: within {m['within']:.2f}, between {m['between']:.2f}, specific {m['specific']:.2f}"
-        for stage, m in agreement.iterrows()
-    )
-    verdict = "supported" if (agreement["specific_low"] > 0.5).all() else "not supported"
-    verdict = with_all(len(runs), verdict)
-    return *claim, f"gates of block: {found}", verdict, "other data sets and networks"
+        return f"{UNMEASURED}: train the arm block", UNDECIDED
+    agreement = statistics.gate_agreement(folder, groups)
+    stages = [
+        f"{row.Index}: within {row.within:.2f}, between {row.between:.2f}, specific {row.specific:.2f}"
+        for row in agreement.itertuples()
+    ]
+    found = judge((agreement["specific_low"] > 0.5).all(), True, fewest_folds(runs))
+    return f"gates of block: {'; '.join(stages)}", found
 
 
-def _cost_lines(file):
-    """C4 in its two halves: beside a module per block, and beside none at all."""
+def _cost(file: Path, other: str) -> tuple[str, str]:
+    """Evidence and verdict of C4 beside one other arm: `stage` has fewer parameters and is faster at every size."""
     if not file.exists():
-        yield "C4", "stage is lighter and faster", UNMEASURED, UNDECIDED, "benchmarks/cost.py"
-        return
-    cost = pd.read_csv(file)
-    size = cost.set_index("arm")["parameters"].groupby(level=0).first()
-    for other in ("block", "none"):
-        speeds = []
-        for (px, what), part in cost.groupby(["image_size", "what"]):
-            beside = part.set_index("arm")
-            ratio, low, high = beside.loc[other, ["stage_ratio", "stage_ratio_low", "stage_ratio_high"]]
-            speeds.append((low, high, f"{what} {px} px {ratio:.2f} [{low:.2f}, {high:.2f}]"))
-        lighter = size["stage"] < size[other]
-        faster, slower = (
-            all(test(*speed[:2]) for speed in speeds)
-            for test in (lambda low, high: low > 1, lambda low, high: high < 1)
-        )
-        refuted = slower or not lighter
-        found = "supported" if lighter and faster else "not supported" if refuted else UNDECIDED
-        yield (
-            "C4, beside " + other,
-            f"stage is lighter and faster than {other}",
-            f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: "
-            + ", ".join(speed[2] for speed in speeds),
-            found,
-            "other machines",
-        )
+        return f"{UNMEASURED}: run benchmarks/cost.py", UNDECIDED
+    cost = pd.read_csv(file).sort_values(["image_size", "what"], kind="stable")
+    size, beside = cost.groupby("arm")["parameters"].first(), cost[cost["arm"] == other]
+    lighter = size["stage"] < size[other]
+    faster, slower = (beside["stage_ratio_low"] > 1).all(), (beside["stage_ratio_high"] < 1).all()
+    found = judge(lighter and faster, slower or not lighter)
+    columns = ["stage_ratio", "stage_ratio_low", "stage_ratio_high"]
+    speeds = [f"{row['what']} {row['image_size']} px {_interval(row[columns], '.2f')}" for _, row in beside.iterrows()]
+    return f"{size['stage']:,} parameters, {other} {size[other]:,}; times as fast: {', '.join(speeds)}", found
 
 
-def _heatmap_line(folder, groups):
-    """C5 at the deepest layer with a grid of 6x6 or more."""
-    claim = "C5", "heat maps show what the model looks at"
-    if not all(of_all_runs(folder, "measures.csv*", arm) for arm in ("none", "stage")):
-        return *claim, UNMEASURED, UNDECIDED, "the arms none and stage"
-    measures = read_measures(folder)
-    measures = measures[measures["arm"].isin(["none", "stage"])]
+def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
+    """Evidence and verdict of C5 at the deepest layer with a grid of 6x6 or more."""
+    none, stage = (find_runs(folder, "measures.csv.gz", arm) for arm in ("none", "stage"))
+    if not none or not stage:
+        return f"{UNMEASURED}: train the arms none and stage", UNDECIDED
+    measures = read_table(folder, "measures.csv.gz").query("arm in ['none', 'stage']")
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
-    found = heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
-    parts = [
-        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {row['margin']:+.3f} [{row['low']:+.3f}, "
-        f"{row['high']:+.3f}]"
-        for arm, row in found.loc[["none", "stage"]].iterrows()
+    table = statistics.heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
+    columns = ["margin", "low", "high"]
+    gains = [
+        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {_interval(row[columns], '+.3f')}"
+        for arm, row in table.iterrows()
     ]
-    row = found.loc["stage"]
-    verdict = "supported" if row["low"] > 0 else "not supported" if row["high"] < 0 else UNDECIDED
-    verdict = with_all(measures[measures["arm"] == "stage"]["fold"].nunique(), verdict)
-    return (
-        *claim,
-        f"{layer}, grid {row['grid']}, energy in the box minus its area: " + "; ".join(parts),
-        verdict,
-        "masks instead of boxes, more data",
-    )
+    row = table.loc["stage"]
+    text = f"{layer}, grid {row['grid']}, energy in the box minus its area: {'; '.join(gains)}"
+    return text, judge(row["low"] > 0, row["high"] < 0, fewest_folds(stage))
 
 
-def transfer_answers(reference: str | Path) -> pd.DataFrame:
-    """asks, evidence and verdict: does a gate that starts near 0.5 hurt a pretrained network, and is one that starts at
-    the identity better? No claim of the abstract; judged by the rules and within the contrasts of docs/protocol.md.
+def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
+    """Does a gate that starts near 0.5 hurt a pretrained network, and is one that starts at the identity better?
+
+    The abstract does not claim it. `found` are the contrasts of `PAIRS["transfer"]`.
     """
-    folder = Path(reference) / "transfer"
-    found = _by_pair(read_runs(folder), PAIRS["transfer"], size_ratio(folder))
-    rows = []
+    pairs, rows = found.set_index(["a", "b"]).reindex(PAIRS["transfer"]), []
     for arm in ("stage", "block"):
-        hurt, cured = found.loc[("none", arm)], found.loc[(arm, f"{arm}-identity")]
-        worse = hurt.copy()
-        worse[["difference", "low", "high"]] = -hurt[["difference", "high", "low"]].to_numpy()
-        rows += [
-            (f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)),
-            (
-                f"identity gates (`{arm}-identity`) are better than default ones",
-                f"{arm}-identity minus {arm} {_difference(cured)}",
-                verdict(cured),
-            ),
-        ]
+        hurt, cured = pairs.loc[("none", arm)], pairs.loc[(arm, f"{arm}-identity")]
+        worse = hurt.rename({"low": "high", "high": "low"})
+        worse[["difference", "low", "high"]] *= -1
+        rows.append((f"default gates (`{arm}`) hurt", f"{arm} minus none {_tested(hurt)}", verdict(worse)))
+        asks = f"identity gates (`{arm}-identity`) are better than default ones"
+        rows.append((asks, f"{arm}-identity minus {arm} {_tested(cured)}", verdict(cured)))
     return pd.DataFrame(rows, columns=["asks", "evidence", "verdict"])
 
 
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """What near-duplicates are worth: the arm `none` on fold 0 under the grouped and under a random split, a row each
-    (split, images, accuracy, low, high). The test photographs differ, so the rows are not paired; with one fold each
-    they are an estimate of this split's leak, not a test.
+    """The accuracy of `none` under the grouped and under a random split, over the runs that the random one has.
+
+    The test photographs differ, so the rows are not paired. They are an estimate of this split's leak, not a test.
 
     Raises:
-        ReproError: one of the two runs is missing.
+        ReproError: one of the two was not run.
     """
-    rows = []
-    for split, experiment in (("grouped", "scratch"), ("random", "leakage")):
-        table = read_runs(Path(reference) / experiment)
-        part = table[(table["arm"] == "none") & (table["fold"] == 0)]
-        found = evaluate.metrics(part, classes_of(table), groups)
-        rows.append(
-            {
-                "split": split,
-                "images": len(part),
-                "accuracy": found["accuracy"],
-                "low": found["accuracy_interval"][0],
-                "high": found["accuracy_interval"][1],
-            }
-        )
-    return pd.DataFrame(rows)
+    grouped, random = (read_table(Path(reference, name), "predictions.csv", "none") for name in ("scratch", "leakage"))
+    grouped, rows = grouped.merge(random[RUN].drop_duplicates()), []
+    for split, part in (("grouped", grouped), ("random", random)):
+        found = evaluate.metrics(part, statistics.classes_of(part), groups)
+        rows.append((split, len(part), found["accuracy"], *found["accuracy_interval"]))
+    return pd.DataFrame(rows, columns=["split", "images", "accuracy", "low", "high"])
 
 
-def hours(reference: str | Path) -> pd.DataFrame:
-    """Every committed run: experiment, arm, fold, hours of training, threads, precision, processor, git_commit."""
-    columns = ("arm", "fold", "hours", "threads", "precision", "processor", "git_commit")
-    experiments = sorted(folder for folder in Path(reference).iterdir() if folder.is_dir())
-    return pd.DataFrame(
-        [
-            {"experiment": folder.name} | {name: facts[name] for name in columns}
-            for folder in experiments
-            for facts in facts_of(folder)
-        ]
-    )
+def run_table(reference: str | Path) -> pd.DataFrame:
+    """Every committed run, its hours of training and what they were spent on."""
+    rows, columns = [], ("hours", "threads", "precision", "processor", "git_commit")
+    for folder in sorted(path for path in Path(reference).iterdir() if path.is_dir()):
+        for run, facts in statistics.read_facts(folder).items():
+            rows.append((folder.name, *run, *(facts[name] for name in columns)))
+    return pd.DataFrame(rows, columns=["experiment", "arm", "repeat", "fold", *columns])
 
 
-# ---- README -------------------------------------------------------------------------------------------------------
+def as_points(found: pd.Series, unit: str = " points") -> str:
+    """The difference of a row of `contrasts` as text: +1.2 points [-0.3, +2.7]."""
+    value, low, high = (100 * found[name] for name in ("difference", "low", "high"))
+    if np.isnan(value):
+        return UNMEASURED
+    interval = "(one fold, no interval over folds)" if np.isnan(low) else f"[{low:+.1f}, {high:+.1f}]"
+    return f"{value:+.1f}{unit} {interval}"
 
-BEGIN, END = "<!-- results: generated by python -m paper_repro.evidence.ledger -->", "<!-- end of results -->"
-CARD = "<!-- model card: generated by python -m paper_repro.evidence.ledger -->", "<!-- end of model card -->"
+
+def _tested(found: pd.Series) -> str:
+    """`as_points`, with the p-value."""
+    return as_points(found) + ("" if np.isnan(found["p_holm"]) else f", Holm p = {found['p_holm']:.3f}")
+
+
+def _interval(row: Iterable[float], form: str) -> str:
+    value, low, high = row
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _accuracies(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, str]:
+    """arm -> its name and accuracy as text."""
+    table = statistics.arm_table(predictions, groups).set_index("arm")[["accuracy", "accuracy_low", "accuracy_high"]]
+    return {arm: f"{arm} {_interval(row, '.1%')}" for arm, row in table.iterrows()}
+
+
+def _names(runs: Iterable[tuple]) -> str:
+    """Runs (..., repeat, fold) as text: fold 0; folds 0, 1; folds 0, 1 of repeats 0, 1."""
+    *_, repeats, folds = (sorted(set(values)) for values in zip(*runs, strict=True))
+    repeats, folds = (", ".join(map(str, values)) for values in (repeats, folds))
+    text = f"folds {folds}" if "," in folds else f"fold {folds}"
+    return text if repeats == "0" else f"{text} of repeats {repeats}"
+
+
+def _markdown_table(head: tuple[str, ...], rows: Iterable[Iterable]) -> list[str]:
+    """A Markdown table's lines, after an empty one."""
+    first, *rest = (f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows))
+    return ["", first, "|" + "---|" * len(head), *rest]
 
 
 def markdown(reference: str | Path, groups: pd.Series) -> str:
-    """The ledger and one table of accuracies per experiment."""
-    lines = ["| claim | what it comes to here | evidence |", "|---|---|---|"]
-    lines += [
-        f"| **{row['claim']}**: {row['reads']} | **{row['verdict']}** | {row['evidence']} |"
-        for _, row in ledger(reference, groups).iterrows()
-    ]
+    """README's generated part: the ledger, accuracies and contrasts per experiment, near-duplicates, hours."""
+    claims = ledger(reference, groups).itertuples()
+    rows = [(f"**{row.claim}**: {row.reads}", f"**{row.verdict}**", row.evidence) for row in claims]
+    lines, found = _markdown_table(("claim", "what it comes to here", "evidence"), rows), {}
     for name, pairs in PAIRS.items():
-        if not any(Path(reference, name).glob("*/fold*/predictions.csv")):
-            continue
-        predictions = read_runs(Path(reference, name))
-        beside = contrasts(predictions, pairs, size_ratio(Path(reference, name)))
-        beside = beside[beside["a"] == "none"].set_index("b")
-        lines += ["", f"| {name} | folds | accuracy, % | macro-F1, % | minus `none`, points |", "|---|---|---|---|---|"]
-        for _, row in arm_table(predictions, groups).iterrows():
-            scores = [
-                f"{100 * row[key]:.1f} [{100 * row[f'{key}_low']:.1f}, {100 * row[f'{key}_high']:.1f}]"
-                for key in ("accuracy", "macro_f1")
-            ]
-            gain = "–"
-            if row["arm"] in beside.index:
-                found = beside.loc[row["arm"]]
-                gain = points(found["difference"], found["low"], found["high"]).replace(" points", "", 1)
-            lines.append(f"| `{row['arm']}` | {row['folds']} | {scores[0]} | {scores[1]} | {gain} |")
-    if any(Path(reference, "transfer").glob("*/fold*/predictions.csv")):
-        lines += ["", "| from ImageNet weights | what it comes to here | evidence |", "|---|---|---|"]
-        lines += [
-            f"| {row['asks']} | **{row['verdict']}** | {row['evidence']} |"
-            for _, row in transfer_answers(reference).iterrows()
-        ]
-    if any(Path(reference, "leakage").glob("none/fold0/predictions.csv")):
-        grouped, random = (
-            f"{row['accuracy']:.1%} [{row['low']:.1%}, {row['high']:.1%}]"
-            for _, row in leakage(reference, groups).iterrows()
-        )
+        folder = Path(reference, name)
+        if find_runs(folder, "predictions.csv"):
+            predictions = read_table(folder, "predictions.csv")
+            found[name] = contrasts(predictions, pairs, statistics.size_ratio(folder))
+            lines += _accuracy_table(name, statistics.arm_table(predictions, groups), found[name])
+    if "transfer" in found:
+        answers = transfer_answers(found["transfer"]).itertuples()
+        rows = [(row.asks, f"**{row.verdict}**", row.evidence) for row in answers]
+        lines += _markdown_table(("from ImageNet weights", "what it comes to here", "evidence"), rows)
+    if random := find_runs(Path(reference, "leakage"), "predictions.csv", "none"):
+        table = leakage(reference, groups)[["accuracy", "low", "high"]]
+        apart, mixed = (_interval(row, ".1%") for row in table.itertuples(index=False))
         lines += [
             "",
-            f"Near-duplicates: `none` on fold 0 has {grouped} where groups stay together, {random} under a "
-            "random split (other test photographs, so not paired).",
+            f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, "
+            f"{mixed} under a random split (other test photographs, so not paired).",
         ]
-    runs, planned = hours(reference), sum(len(step.arms) * len(step.folds) for step in PLAN)
-    state = "The reference run is finished" if len(runs) >= planned else "The reference run is under way"
-    spent = runs["hours"].sum()
-    lines += ["", f"{state}: {len(runs)} of {planned} runs, {spent:.1f} hours of training on one core each."]
-    return "\n".join(lines)
+    made = run_table(reference)
+    planned = sum(len(step.arms) * len(step.folds) * len(step.repeats) for step in PLAN)
+    state = "is finished" if len(made) >= planned else "is under way"
+    hours = f"{made['hours'].sum():.1f} hours of training on one core each"
+    return "\n".join([*lines[1:], "", f"The reference run {state}: {len(made)} of {planned} runs, {hours}."])
+
+
+def _accuracy_table(experiment: str, table: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """The lines of an experiment's table: accuracy and macro-F1 per arm, and its difference from `none`."""
+    gains, rows = found[found["a"] == "none"].set_index("b"), []
+    for _, row in table.iterrows():
+        scores = (100 * row[[name, f"{name}_low", f"{name}_high"]] for name in ("accuracy", "macro_f1"))
+        gain = as_points(gains.loc[row["arm"]], unit="") if row["arm"] in gains.index else "–"
+        rows.append((f"`{row['arm']}`", row["runs"], *(_interval(score, ".1f") for score in scores), gain))
+    return _markdown_table((experiment, "runs", "accuracy, %", "macro-F1, %", "minus `none`, points"), rows)
 
 
 def model_card(reference: str | Path) -> str:
-    """Per class precision, recall and F1 of `stage` over its folds, and what it is most often taken for."""
-    table = read_runs(Path(reference) / "scratch")
-    stage = table[table["arm"] == "stage"]
-    classes = classes_of(stage)
-    found = evaluate.metrics(stage, classes)
-    lines = [
-        f"`stage`, ResNet50 from scratch, {stage['fold'].nunique()} of {FOLDS} folds, {len(stage)} photographs, "
-        "each predicted by a network that never saw it:",
-        "",
-        "| class | photographs | precision, % | recall, % | F1, % | most often taken for |",
-        "|---|---|---|---|---|---|",
-    ]
-    for number, (name, row) in enumerate(found["per_class"].items()):
-        others = np.array(found["confusion"][number])
-        others[number] = 0
-        taken = f"{classes[others.argmax()]} ({others.max()})" if others.any() else "–"
-        scores = " | ".join(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1"))
-        lines.append(f"| {name} | {row['support']} | {scores} | {taken} |")
-    return "\n".join(lines)
+    """The model card's generated part: scores of `stage` per class, and what each is most often taken for."""
+    stage = read_table(Path(reference, "scratch"), "predictions.csv", "stage")
+    classes, folds, repeats = statistics.classes_of(stage), stage["fold"].nunique(), stage["repeat"].nunique()
+    confusion, rows = evaluate.confusion(stage, classes), []
+    for name, row in evaluate.metrics(stage, classes)["per_class"].items():
+        others = confusion.loc[name].drop(name)
+        taken = f"{others.idxmax()} ({others.max()})" if others.any() else "–"
+        rows.append((name, row["support"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")), taken))
+    runs = f"{folds} of {statistics.FOLDS} folds" + (f", {repeats} repeats" if repeats > 1 else "")
+    head = f"`stage`, ResNet50 from scratch, {runs}, {len(stage)} photographs, "
+    head += "each predicted by a network that never saw it:"
+    columns = ("class", "photographs", "precision, %", "recall, %", "F1, %", "most often taken for")
+    return "\n".join([head, *_markdown_table(columns, rows)])
 
 
-def with_part(text: str, part: str, begin: str = BEGIN, end: str = END) -> str:
-    """A page's text with its generated part replaced."""
+def with_part(text: str, name: str, part: str) -> str:
+    """A page's text with its generated part of this name replaced."""
+    begin, end = f"<!-- {name}: generated by python -m paper_repro.evidence.ledger -->", f"<!-- end of {name} -->"
     before, rest = text.split(begin)
     return f"{before}{begin}\n{part}\n{end}{rest.split(end)[1]}"
 
 
-def main() -> None:
-    """Writes results/reference/ledger.csv and the generated parts of README and of the model card."""
-    root = project_root()
-    reference = root / "results" / "reference"
-    groups = committed_folds("trashnet").set_index("image")["group"]
-    with atomic_write(reference / "ledger.csv") as path:
-        ledger(reference, groups).to_csv(path, index=False)
-    for page, part in generated(root, reference, groups).items():
-        with atomic_write(page) as path:
-            path.write_text(part, encoding="utf-8")
-
-
 def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]:
-    """The pages that hold generated parts, as they must read."""
+    """ledger.csv and the pages that hold generated parts, as they must read."""
     readme, card = root / "README.md", root / "docs" / "model_card.md"
     return {
-        readme: with_part(readme.read_text(encoding="utf-8"), markdown(reference, groups)),
-        card: with_part(card.read_text(encoding="utf-8"), model_card(reference), *CARD),
+        reference / "ledger.csv": ledger(reference, groups).to_csv(index=False),
+        readme: with_part(readme.read_text(encoding="utf-8"), "results", markdown(reference, groups)),
+        card: with_part(card.read_text(encoding="utf-8"), "model card", model_card(reference)),
     }
+
+
+def main() -> None:
+    """Writes results/reference/ledger.csv and the generated parts of README and of the model card."""
+    root, groups = project_root(), committed_folds("trashnet").set_index("image")["group"]
+    for page, text in generated(root, root / "results" / "reference", groups).items():
+        with atomic_write(page) as path:
+            path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m paper_repro.evidence.reference DATA [scratch | transfer | leakage ...]
 
 DATA is TrashNet's zip or folder. A run is missing unless results/reference holds it under the key that recipe, data and
-code give today, so that the hours can be spread over sessions and machines. Kept are numbers only: no weights, no
-executed notebook and no figure, which may show photographs.
+code give today, so that the hours can be spread over sessions and machines. Only numbers are kept: no weights, and no
+executed notebook or figure, which may show photographs.
 """
 
 import argparse
@@ -13,31 +13,33 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
-from paper_repro.config import Config, load_profile
+from paper_repro.config import PLAIN_CNNS, Config, load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.keys import kept_keys
+from paper_repro.keys import find_runs, kept_keys, run_folder
 from paper_repro.photographs.folds import load_folds
 from paper_repro.training import data_key
 from paper_repro.workflow.processes import cores
 from paper_repro.workflow.reproduce import reproduce
 
-LARGE = ("measures.csv", "gates.csv")
-FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "done")  # done last
+LAST = ("measures.json", "done")  # they say which measures and which run the other files are
+FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "measures.csv.gz", *LAST)
 
 
 @dataclass(frozen=True)
 class Step:
-    """Some arms of an experiment on some folds."""
+    """Some arms of an experiment on some folds of some repeats."""
 
     experiment: str
     profile: str
     arms: tuple[str, ...]
     folds: tuple[int, ...]
+    repeats: tuple[int, ...] = (0,)
     overrides: dict = field(default_factory=dict)
 
 
@@ -46,36 +48,21 @@ PLAN = (
     Step("scratch", "cpu", ("none", "stage", "half", "block"), (0, 1, 2, 3, 4)),
     Step("transfer", "transfer", ("none", "stage", "stage-identity", "block", "block-identity"), (0, 1, 2, 3, 4)),
     Step("transfer", "transfer", ("stage-double",), (0,)),
-    Step("leakage", "cpu", ("none",), (0,), {"grouped": False}),
-    Step(
-        "scratch",
-        "cpu",
-        (
-            "stage_recompute",
-            "stage_output",
-            "none-shuffled",
-            "alexnet",
-            "vgg11_bn",
-            "densenet121",
-            "mobilenet_v3_large",
-        ),
-        (0,),
-    ),
+    Step("leakage", "cpu", ("none",), (0,), overrides={"grouped": False}),
+    Step("scratch", "cpu", ("stage_recompute", "stage_output", "none-shuffled", *PLAIN_CNNS), (0,)),
 )
 
 
-def missing(config: Config, arms: tuple[str, ...], fold: int, kept: Path) -> list[str]:
-    """The arms of which `kept` holds no run of this fold under the key of today."""
+def missing(config: Config, arms: tuple[str, ...], fold: int, kept: Path, repeat: int = 0) -> list[str]:
+    """The arms of which `kept` holds no run of this fold and repeat under the key of today."""
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
-    data = data_key(dataset, load_folds(dataset, config))
-
-    def key(arm):
-        try:
-            return json.loads((kept / arm / f"fold{fold}" / "environment.json").read_text(encoding="utf-8"))["key"]
-        except FileNotFoundError:
-            return None
-
-    return [arm for arm in arms if key(arm) not in kept_keys(config, arm, fold, data)]
+    data, absent = data_key(dataset, load_folds(dataset, config, repeat)), []
+    for arm in arms:
+        file = run_folder(kept, arm, fold, repeat) / "environment.json"
+        key = json.loads(file.read_text(encoding="utf-8"))["key"] if file.exists() else None
+        if key not in kept_keys(config, arm, fold, data, repeat):
+            absent.append(arm)
+    return absent
 
 
 def make(data: str, experiments: list[str]) -> None:
@@ -85,48 +72,42 @@ def make(data: str, experiments: list[str]) -> None:
         ReproError: a value is impossible, or a run failed; what was collected stays.
     """
     results = project_root() / "results"
-    for step in PLAN:
-        if step.experiment not in experiments:
-            continue
+    for step in (step for step in PLAN if step.experiment in experiments):
         kept, out = results / "reference" / step.experiment, results / step.experiment
-        for fold in step.folds:
-            overrides = step.overrides | {"data": data, "folds": [fold]}
+        for repeat, fold in product(step.repeats, step.folds):
+            overrides = step.overrides | {"data": data, "folds": [fold], "repeats": [repeat]}
             config = load_profile(step.profile, **overrides)
-            arms = missing(config, step.arms, fold, kept)
+            arms = missing(config, step.arms, fold, kept, repeat)
             at_once = max(1, cores() // config.threads)
             for start in range(0, len(arms), at_once):
-                batch = overrides | {"arms": arms[start : start + at_once]}
-                print(f"{step.experiment}, fold {fold}: {', '.join(batch['arms'])}", flush=True)
-                status = reproduce(step.profile, batch, out, ["--until", "train"])
+                batch = arms[start : start + at_once]
+                print(f"{step.experiment}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)
+                status = reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"])
                 if status:
-                    raise ReproError(
-                        f"a run of {step.experiment} failed (status {status}); the first error above "
-                        "says why: mend it and call again"
-                    )
+                    raise ReproError(f"a run failed (status {status}): mend the first error above and call again")
                 print(*collect(out, kept), sep="\n", flush=True)
 
 
 def collect(runs: str | Path, reference: str | Path) -> list[Path]:
-    """Copies every finished ARM/foldK of `runs` that `reference` does not hold yet and returns their folders there.
+    """Copies the small files of every finished and measured run below `runs` that `reference` does not hold yet.
 
-    The large tables are rounded to five significant digits and compressed, which makes them a tenth of the size; the
-    bytes depend on their content alone.
+    gates.csv is rounded to five significant digits and compressed; its bytes depend on its content alone.
+    Returns the folders that were written.
 
     Raises:
-        ReproError: no finished run there.
+        ReproError: no finished and measured run there.
     """
-    finished, written = sorted(Path(runs).glob("*/fold*/done")), []
+    written, finished = [], [path.parent for path in find_runs(runs).values() if len(_last(path.parent)) == len(LAST)]
     if not finished:
-        raise ReproError(f"{runs} holds no finished run (ARM/foldK/done): make some with `make reproduce`")
-    for done in finished:
-        source, target = done.parent, Path(reference) / done.parent.relative_to(runs)
-        if (target / "done").exists() and (target / "done").read_bytes() == done.read_bytes():
+        raise ReproError(f"{runs} holds no finished run (ARM/foldK/done, measures.json): call `make reproduce`")
+    for source in finished:
+        target = Path(reference, source.relative_to(runs))
+        if _last(target) == _last(source):
             continue
-        for name in LARGE:
-            if (source / name).exists():
-                table = pd.read_csv(source / name, keep_default_na=False, na_values=[""])
-                with atomic_write(target / f"{name}.gz") as path:
-                    path.write_bytes(gzip.compress(table.to_csv(index=False, float_format="%.5g").encode(), mtime=0))
+        if (source / "gates.csv").exists():
+            table = pd.read_csv(source / "gates.csv", keep_default_na=False, na_values=[""])
+            with atomic_write(target / "gates.csv.gz") as path:
+                path.write_bytes(gzip.compress(table.to_csv(index=False, float_format="%.5g").encode(), mtime=0))
         for name in FILES:
             with atomic_write(target / name) as path:
                 shutil.copyfile(source / name, path)
@@ -134,22 +115,24 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
     return written
 
 
-def main() -> int:
+def _last(folder: Path) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in LAST if (folder / name).exists()]
+
+
+def main() -> None:
+    """Makes the experiments that the command line names."""
+    known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser = argparse.ArgumentParser(prog="paper_repro.evidence.reference", description=__doc__.splitlines()[0])
     parser.add_argument("data", help="TrashNet's zip or folder")
-    known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"default: {' '.join(known)}")
     args = parser.parse_args()
-    unknown = set(args.experiments) - set(known)
-    if unknown:
+    if unknown := set(args.experiments) - set(known):
         parser.error(f"no experiment {', '.join(sorted(unknown))}: there are {', '.join(known)}")
-    try:
-        make(args.data, args.experiments or known)
-    except ReproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    make(args.data, args.experiments or known)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except ReproError as error:
+        sys.exit(f"error: {error}")

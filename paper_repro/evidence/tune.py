@@ -6,6 +6,7 @@ Appends one row per training to OUT/tuning.csv and passes over the rows that are
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -21,44 +22,37 @@ from paper_repro.workflow.parameters import parse_json
 def tune(
     profile: str, out: str | Path, arms: list[str], rates: list[float], fold: int = 0, **overrides
 ) -> pd.DataFrame:
-    """Trains every arm at every rate and returns the table (arm, learning_rate, key, epochs, validation_accuracy,
-    validation_loss of the best epoch, hours)."""
+    """Trains every arm at every rate; returns a row per training, with validation_accuracy of the best epoch."""
     file = Path(out) / "tuning.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
-    for arm in arms:
-        for rate in rates:
-            config = load_profile(profile, **overrides, learning_rate=rate, learning_rates={})
-            keys = kept_keys(config, arm, fold, "tuning")
-            if read(file)["key"].isin(keys).any():
-                continue
-            history = fit(config, arm, fold)
-            best = history[history["best"]].iloc[-1]
-            row = {
-                "arm": arm,
-                "learning_rate": rate,
-                "key": keys[0],
-                "epochs": config.epochs,
-                "validation_accuracy": best["validation_accuracy"],
-                "validation_loss": best["validation_loss"],
-                "hours": history[["seconds", "validation_seconds"]].to_numpy().sum() / 3600,
-            }
-            with FileLock(f"{file}.lock"), atomic_write(file) as path:
-                pd.concat([read(file), pd.DataFrame([row])]).to_csv(path, index=False, float_format="%.6g")
-    return read(file)
+    for arm, rate in product(arms, rates):
+        config = load_profile(profile, **overrides, learning_rate=rate, learning_rates={})
+        keys = kept_keys(config, arm, fold, "tuning")
+        if read_tuning(file)["key"].isin(keys).any():
+            continue
+        history = fit(config, arm, fold)
+        best = history[history["best"]].iloc[-1]
+        row = {"arm": arm, "learning_rate": rate, "key": keys[0], "epochs": config.epochs}
+        row |= best[["validation_accuracy", "validation_loss"]].to_dict()
+        row["hours"] = history[["seconds", "validation_seconds"]].to_numpy().sum() / 3600
+        with FileLock(f"{file}.lock"), atomic_write(file) as path:
+            pd.concat([read_tuning(file), pd.DataFrame([row])]).to_csv(path, index=False, float_format="%.6g")
+    return read_tuning(file)
 
 
-def read(file: Path) -> pd.DataFrame:
+def read_tuning(file: Path) -> pd.DataFrame:
     """The table so far; empty where there is none."""
     return pd.read_csv(file) if file.exists() else pd.DataFrame({"key": []}, dtype=str)
 
 
-def chosen(table: pd.DataFrame) -> dict[str, float]:
-    """The rate of each arm with the best validation accuracy, of equals the one with the smaller loss."""
+def best_rates(table: pd.DataFrame) -> dict[str, float]:
+    """The rate of each arm with the best validation accuracy; of equal ones, the one with the smaller loss."""
     ordered = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])
     return ordered.groupby("arm", sort=False)["learning_rate"].first().to_dict()
 
 
 def main() -> None:
+    """Tunes what the command line names and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("profile")
     parser.add_argument("out")
@@ -67,7 +61,7 @@ def main() -> None:
     parser.add_argument("--set", default="{}", metavar="JSON", help="keys of the profile to replace")
     args = parser.parse_args()
     table = tune(args.profile, args.out, args.arms, args.rates, **parse_json(args.set, "--set"))
-    print(table.to_string(index=False), "\nchosen:", chosen(table))
+    print(table.to_string(index=False), "\nchosen:", best_rates(table))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from scipy import stats
 from paper_repro.config import PLAIN_CNNS
 from paper_repro.evidence import ledger, statistics
 from paper_repro.files import ReproError, project_root
+from paper_repro.keys import run_folder
 from paper_repro.photographs.folds import committed_folds
 
 
-def predictions(arm, right, folds, classes=("can", "jar")):
+def predictions(arm, right, folds, classes=("can", "jar"), repeat=0):
     """A table in which the photographs of `right` (N,) are classified correctly."""
     right = np.asarray(right, bool)
     truth = np.where(np.arange(len(right)) % 2 == 0, *classes)
@@ -26,15 +27,23 @@ def predictions(arm, right, folds, classes=("can", "jar")):
             "p_can": first,
             "p_jar": 1 - first,
             "arm": arm,
+            "repeat": repeat,
         }
     )
 
 
-def write_facts(folder, fold, test, train):
-    """A run's folder with environment.json as far as the statistics read it."""
+def write_run(out, arm, fold, repeat=0, right=None, images=(20, 80), hours=1.0):
+    """A run's folder as far as the statistics read it; `right` (N,) are its photographs."""
+    folder = run_folder(out, arm, fold, repeat)
     folder.mkdir(parents=True)
-    facts = {"fold": fold, "images": {"test": test, "train": train}}
+    facts = {"images": dict(zip(("test", "train"), images, strict=True)), "hours": hours, "threads": 1}
+    facts |= {"precision": "32-true", "processor": "any", "git_commit": None}
     (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8")
+    if right is not None:
+        table = predictions(arm, right, fold).drop(columns=["arm", "repeat"])
+        table["image"] = [f"{fold}/{name}" for name in table["image"]]
+        table.to_csv(folder / "predictions.csv", index=False)
+    return folder
 
 
 def test_corrected_t_without_correction_is_the_paired_t_test():
@@ -57,14 +66,13 @@ def test_correction_widens_as_published():
 def test_another_arms_runs_do_not_move_the_test(tmp_path):
     """The published p of a contrast must not depend on which other arms were run, and on how many folds."""
 
-    def runs(arm, counts):
-        for fold, (test, train) in enumerate(counts):
-            write_facts(tmp_path / arm / f"fold{fold}", fold, test, train)
-
-    runs("none", [(10, 40), (20, 40)])
+    for fold, images in enumerate([(10, 40), (20, 40)]):
+        write_run(tmp_path, "none", fold, images=images)
     assert statistics.size_ratio(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
-    runs("densenet121", [(10, 40)])
+    write_run(tmp_path, "densenet121", 0, images=(10, 40))
     assert statistics.size_ratio(tmp_path) == pytest.approx((0.25 + 0.5) / 2)
+    write_run(tmp_path, "none", 0, repeat=1, images=(30, 40))
+    assert statistics.size_ratio(tmp_path) == pytest.approx((0.25 + 0.5 + 0.75) / 3)
 
 
 def test_one_fold_has_a_difference_and_no_test():
@@ -92,7 +100,7 @@ def test_contrasts_pair_the_same_photographs():
     (row,) = statistics.contrasts(table, [("a", "b"), ("a", "absent")], 0.25).to_dict("records")
     assert row["difference"] == pytest.approx(11 / 60) and (row["only_a"], row["only_b"]) == (0, 11)
     assert row["p_mcnemar"] == pytest.approx(2 * 0.5**11)
-    assert row["p_holm"] == pytest.approx(row["p"]) and row["images"] == 60 and row["folds"] == 3
+    assert row["p_holm"] == pytest.approx(row["p"]) and row["images"] == 60 and row["folds"] == row["runs"] == 3
 
 
 def test_holm_is_over_the_listed_contrasts():
@@ -141,18 +149,14 @@ def test_verdicts(row, better, no_worse):
 def test_arm_table_and_reading(tmp_path):
     """The table comes from the files alone; a folder without runs is named."""
     for fold in (0, 1):
-        folder = tmp_path / "none" / f"fold{fold}"
-        folder.mkdir(parents=True)
-        part = predictions("none", [True, True, False, True], fold).drop(columns="arm")
-        part["image"] = [f"{fold}/{name}" for name in part["image"]]
-        part.to_csv(folder / "predictions.csv", index=False)
-    table = statistics.read_runs(tmp_path)
+        write_run(tmp_path, "none", fold, right=[True, True, False, True])
+    table = statistics.read_table(tmp_path, "predictions.csv")
     groups = pd.Series(range(8), index=table["image"])
     (row,) = statistics.arm_table(table, groups).to_dict("records")
-    assert row["accuracy"] == 0.75 and row["folds"] == 2 and row["images"] == 8
+    assert row["accuracy"] == 0.75 and row["runs"] == 2 and row["images"] == 8
     assert row["accuracy_low"] < 0.75 < row["accuracy_high"]
     with pytest.raises(ReproError, match="holds no ARM/foldK"):
-        statistics.read_runs(tmp_path / "none")
+        statistics.read_table(tmp_path / "none", "predictions.csv")
 
 
 @pytest.mark.parametrize(
@@ -176,9 +180,9 @@ def test_better_than_cnns_means_than_each_of_them(shares, folds, found):
 
     table = pd.concat([arm("stage", 0.7), *(arm(*pair) for pair in zip(PLAIN_CNNS, shares, strict=False))])
     groups = pd.Series(range(40 * folds), index=[f"{i}.jpg" for i in range(40 * folds)])
-    _, _, evidence, verdict, _ = ledger._cnn_line(table, 0.25, groups)
+    evidence, verdict = ledger._beside_cnns(table, 0.25, groups)
     assert verdict == found and evidence.startswith("fold 0 alone: stage 70.0%" if folds == 1 else "folds 0, 1, 2")
-    assert ledger._cnn_line(arm("stage", 0.7), 0.25, groups)[2:4] == ("not measured yet", "not decidable here")
+    assert ledger._beside_cnns(arm("stage", 0.7), 0.25, groups) == ("not measured yet", "not decidable here")
 
 
 def test_a_pretrained_network_hurt_and_cured(tmp_path):
@@ -186,21 +190,22 @@ def test_a_pretrained_network_hurt_and_cured(tmp_path):
 
     def run(arm, share):
         for fold, more in enumerate([-2, 1, 0, 2, -1]):
-            folder = tmp_path / "transfer" / arm / f"fold{fold}"
-            write_facts(folder, fold, 80, 320)
-            hits = np.arange(80) < 80 * share + (0 if arm == "none" else more)
-            predictions(arm, hits, fold).drop(columns="arm").to_csv(folder / "predictions.csv", index=False)
+            write_run(tmp_path, arm, fold, right=np.arange(80) < 80 * share + (0 if arm == "none" else more))
+
+    def answered():
+        table = statistics.read_table(tmp_path, "predictions.csv")
+        return ledger.transfer_answers(statistics.contrasts(table, ledger.PAIRS["transfer"], 0.25))
 
     run("none", 0.8)
-    assert ledger.transfer_answers(tmp_path)["verdict"].tolist() == ["not decidable here"] * 4
+    assert answered()["verdict"].tolist() == ["not decidable here"] * 4
     run("stage", 0.6)
     run("stage-identity", 0.8)
-    answers = ledger.transfer_answers(tmp_path)
+    answers = answered()
     assert answers["verdict"].tolist() == ["supported", "supported", "not decidable here", "not decidable here"]
     assert answers["evidence"][0].startswith("stage minus none -20.0 points [-2")
     assert answers["evidence"][3] == "block-identity minus block not measured yet"
     run("block", 0.9)
-    assert ledger.transfer_answers(tmp_path)["verdict"][2] == "not supported"
+    assert answered()["verdict"][2] == "not supported"
 
 
 @pytest.mark.parametrize(
@@ -229,9 +234,9 @@ def test_cost_is_judged_beside_block_and_beside_none(tmp_path, beside_block, bes
         for what in ("training", "inference")
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "cost.csv", index=False)
-    lines = list(ledger._cost_lines(tmp_path / "cost.csv"))
-    assert [line[3] for line in lines] == found
-    assert "100 parameters, block 120" in lines[0][2] and "100 parameters, none 90" in lines[1][2]
+    lines = [ledger._cost(tmp_path / "cost.csv", arm) for arm in ("block", "none")]
+    assert [verdict for _, verdict in lines] == found
+    assert "100 parameters, block 120" in lines[0][0] and "100 parameters, none 90" in lines[1][0]
 
 
 def test_readme_and_ledger_are_what_the_committed_predictions_say():
@@ -248,7 +253,121 @@ def test_readme_and_ledger_are_what_the_committed_predictions_say():
 
 def test_generated_part_alone_is_replaced():
     """Writing the results twice leaves the page as it was after the first time."""
-    page = f"before\n{ledger.BEGIN}\nold\n{ledger.END}\nafter\n"
-    once = ledger.with_part(page, "new\n")
-    assert once == f"before\n{ledger.BEGIN}\nnew\n\n{ledger.END}\nafter\n"
-    assert ledger.with_part(once, "new\n") == once
+    begin, end = "<!-- results: generated by python -m paper_repro.evidence.ledger -->", "<!-- end of results -->"
+    once = ledger.with_part(f"before\n{begin}\nold\n{end}\nafter\n", "results", "new\n")
+    assert once == f"before\n{begin}\nnew\n\n{end}\nafter\n"
+    assert ledger.with_part(once, "results", "new\n") == once
+
+
+TWO_REPEATS = [(repeat, fold) for repeat in (0, 1) for fold in range(5)]
+
+
+@pytest.fixture
+def two_repeats(tmp_path):
+    """Ten runs of `none` with 10 of 20 photographs right, ten of `stage` with 11 to 20; `leakage` has `none` on fold 0
+    of both repeats, with 15 of 20."""
+    for number, (repeat, fold) in enumerate(TWO_REPEATS):
+        for arm, hits in (("none", 10), ("stage", 11 + number)):
+            write_run(tmp_path / "scratch", arm, fold, repeat, np.arange(20) < hits, hours=0.5)
+    for repeat in (0, 1):
+        write_run(tmp_path / "leakage", "none", 0, repeat, np.arange(20) < 15)
+    return tmp_path
+
+
+GROUPS = pd.Series(range(100), index=[f"{fold}/{i}.jpg" for fold in range(5) for i in range(20)])
+
+
+def test_accuracies_of_two_repeats(two_repeats):
+    """Ten runs an arm; each photograph counts once per repeat."""
+    table = statistics.read_table(two_repeats / "scratch", "predictions.csv")
+    assert list(table.groupby(["repeat", "fold"]).groups) == TWO_REPEATS
+    correct = statistics.correctness(table)
+    assert correct.index.names == ["repeat", "fold", "image"] and len(correct) == 200
+    by_run = correct["stage"].groupby(["repeat", "fold"]).mean()
+    assert by_run.tolist() == pytest.approx([number / 20 for number in range(11, 21)])
+    arms = statistics.arm_table(table, GROUPS).set_index("arm")
+    assert arms["runs"].tolist() == [10, 10] and arms["images"].tolist() == [200, 200]
+    assert arms["accuracy"].to_dict() == pytest.approx({"none": 0.5, "stage": 0.775})
+
+
+def test_a_contrast_over_two_repeats_has_one_difference_per_run(two_repeats):
+    """Ten differences, not five means; a second repeat that is not whole decides nothing."""
+    table = statistics.read_table(two_repeats / "scratch", "predictions.csv")
+    (row,) = statistics.contrasts(table, [("none", "stage")], 0.25).to_dict("records")
+    by_hand = statistics.corrected_t(np.arange(1, 11) / 20, 0.25)
+    assert {name: row[name] for name in by_hand} == pytest.approx(by_hand)
+    assert (row["runs"], row["folds"], row["images"]) == (10, 5, 200)
+    assert (row["only_a"], row["only_b"]) == (0, 55) and statistics.verdict(row) == "supported"
+    part = table[(table["arm"] == "none") | (table["repeat"] == 0) | (table["fold"] < 3)]
+    (row,) = statistics.contrasts(part, [("none", "stage")], 0.25).to_dict("records")
+    assert (row["runs"], row["folds"]) == (8, 3) and row["p_holm"] < 0.05
+    assert statistics.verdict(row) == statistics.non_inferior(row) == "not decidable here"
+
+
+def test_runs_and_leak_of_two_repeats(two_repeats):
+    """Every run has a row, and the leak is read over the runs that the random split has."""
+    made = ledger.run_table(two_repeats)
+    scratch = made[made["experiment"] == "scratch"]
+    assert list(zip(scratch["repeat"], scratch["fold"], strict=True)) == TWO_REPEATS * 2
+    assert scratch["hours"].sum() == 10 and len(made) == 22
+    leak = ledger.leakage(two_repeats, GROUPS).set_index("split")
+    assert leak["images"].tolist() == [40, 40] and leak["accuracy"].to_dict() == {"grouped": 0.5, "random": 0.75}
+
+
+def test_pages_of_two_repeats(two_repeats):
+    """README and the model card count runs and name the repeats."""
+    text = ledger.markdown(two_repeats, GROUPS)
+    assert "| `stage` | 10 | 77.5 [" in text and "| scratch | runs | accuracy, %" in text
+    assert "`none` on fold 0 of repeats 0, 1 has 50.0% [" in text and "22 of 54 runs, 12.0 hours" in text
+    assert "5 of 5 folds, 2 repeats, 200 photographs" in ledger.model_card(two_repeats)
+    claims = ledger.ledger(two_repeats, GROUPS).set_index("claim")
+    assert claims.loc["C1", "verdict"] == "supported" and "half not measured yet" in claims["evidence"].iloc[1]
+    missing = claims.loc[["C2", "C3, premise", "C4, beside block", "C4, beside none", "C5"]]
+    assert missing["evidence"].str.startswith("not measured yet").all()
+    assert (missing["verdict"] == "not decidable here").all()
+
+
+def test_plain_cnns_of_two_repeats_are_named_by_their_runs(two_repeats):
+    """Shown are the runs that stage and all CNNs have."""
+    for repeat in (0, 1):
+        write_run(two_repeats, "alexnet", 0, repeat, np.arange(20) < 5)
+    stage = statistics.read_table(two_repeats / "scratch", "predictions.csv", "stage")
+    cnn = statistics.read_table(two_repeats, "predictions.csv", "alexnet")
+    evidence, _ = ledger._beside_cnns(pd.concat([stage, cnn]), 0.25, GROUPS)
+    assert evidence.startswith("fold 0 of repeats 0, 1: stage 67.5% [") and "alexnet 25.0% [" in evidence
+
+
+def test_gates_heat_maps_and_histories_of_two_repeats(tmp_path):
+    """A repeat's rows are told apart by its folder and count like the first one's."""
+    for repeat in (0, 1):
+        folder = write_run(tmp_path, "block", 0, repeat)
+        gates = pd.DataFrame({"stage": "layer1", "within": 0.5, "specific": [0.2 + repeat, 0.4], "between": 0.1})
+        gates.assign(image=["a.jpg", "b.jpg"]).to_csv(folder / ("gates.csv.gz" if repeat else "gates.csv"), index=False)
+        maps = [("gradcam", [0.5 + repeat, 0.5]), ("edges", [0.3, 0.3]), ("uniform", [0.0, 0.0])]
+        rows = [
+            {"image": image, "layer": "layer3", "grid": "6x6", "map": name, "box_gain": gain}
+            for name, gains in maps
+            for image, gain in zip(("a.jpg", "b.jpg"), gains, strict=True)
+        ]
+        pd.DataFrame(rows).to_csv(folder / "measures.csv.gz", index=False)
+        pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, repeat]}).to_csv(folder / "history.csv", index=False)
+    groups = pd.Series([0, 1], index=["a.jpg", "b.jpg"])
+    agreement = statistics.gate_agreement(tmp_path, groups).loc["layer1"]
+    assert agreement["specific"] == pytest.approx((0.2 + 0.4 + 1.2 + 0.4) / 4)
+    assert agreement["specific_low"] <= agreement["specific"] <= agreement["specific_high"]
+    measures = statistics.read_table(tmp_path, "measures.csv.gz")
+    (row,) = statistics.heatmap_table(measures, "box_gain", groups).to_dict("records")
+    assert row["images"] == 4 and row["best trivial"] == "edges" and row["gradcam"] == pytest.approx(0.75)
+    assert (
+        row["margin"] == pytest.approx(0.45) and row["low"] == pytest.approx(0.2) and row["high"] == pytest.approx(0.7)
+    )
+    histories = statistics.read_table(tmp_path, "history.csv", "block")[["repeat", "fold", "epoch", "train_loss"]]
+    assert histories.to_numpy().tolist() == [[0, 0, 1, 1], [0, 0, 2, 0], [1, 0, 1, 1], [1, 0, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    "runs, fewest",
+    [([], 0), ([(0, 0), (0, 1)], 2), ([("none", 0, 0), ("none", 0, 1), ("none", 1, 4)], 1)],
+)
+def test_fewest_folds_of_any_repeat(runs, fewest):
+    assert statistics.fewest_folds(runs) == fewest

@@ -68,12 +68,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)
-        if os.name == "posix":  # Windows cannot open a folder
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)  # the rename itself must survive a power cut
-            finally:
-                os.close(folder)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself must survive a power cut
+        finally:
+            os.close(folder)
     except OSError as error:
         raise ReproError(
             f"cannot write {path} ({error.strerror or error}): free some space or choose another "

@@ -87,6 +87,15 @@ def test_imports_are_declared():
                 assert providers & declared, f"{path.name} imports {module}, of {providers or 'no package'}"
 
 
+def test_ci_runs_what_exists():
+    """GitHub's Linux runs `.ci/run`, and the tests that other systems run are there."""
+    jobs = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert "bash .ci/run" in commands
+    tests = re.findall(r"tests/\S+", " ".join(commands))
+    assert tests and all((ROOT / path).is_file() for path in tests)
+
+
 def test_nothing_conflicts():
     """pip finds no conflict in the installed environment."""
     check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)

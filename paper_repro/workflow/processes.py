@@ -1,5 +1,6 @@
 """Locks that die with their holder, signals, and children that do not outlive their parent."""
 
+import fcntl
 import os
 import signal
 import threading
@@ -27,8 +28,6 @@ def hold_lock(path: Path, what: str) -> Iterator[IO]:
     Raises:
         ReproError: another process holds it, or the folder cannot be written to.
     """
-    import fcntl  # Windows has none, and imports this module for what else is here
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")

@@ -121,7 +121,8 @@ def test_wheel_holds_every_module(package):
     assert held == {path.relative_to(ROOT).as_posix() for path in MODULES}
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in sorted(held)]
     code = f"import sys; sys.path.insert(0, {str(wheel)!r})\nimport {', '.join(names)}\nprint(paper_repro.__file__)"
-    run = subprocess.run([sys.executable, "-c", code], cwd="/", check=True, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
     assert run.stdout.startswith(str(wheel))
 
 

@@ -1,14 +1,6 @@
-# make reproduce   the environment, then every notebook of a profile and what it makes; see README.md
-#   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-or-zip   OUT=results/name
-#   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
-# make lab         JupyterLab          make notebooks  execute the committed notebooks anew, in place
-# make test        all tests           make bench      measure speed and memory
-# make claims      what comes from results/reference anew: ledger, README, model card, notebook 06 and its figures
-# make site        build/site: notebooks, pages and API as a web site, readable without a network
-# make browser     JupyterLab, the explorer and the site in Chromium (apt-get install chromium)
-# make slides      results/slides: the lessons' chosen cells as slides, readable without a network
-# make student     build/student.zip (or STUDENT=path): the committed project without the solutions
-# make clean       remove the environment and what tools left behind; never results
+## Variables of `make reproduce`, which is also what a bare `make` does:
+##   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-or-zip   OUT=results/name
+##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -20,10 +12,10 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET
 export CALLER := $(PWD)
 
-.PHONY: reproduce test unit notebook-outputs workflow notebooks claims lab bench slides student site browser clean
+.PHONY: reproduce help lint test unit notebook-outputs workflow notebooks claims lab bench slides site browser student clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
-reproduce: $(INSTALLED)
+reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
 	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET"
 
@@ -42,14 +34,23 @@ $(VENV)/installed-%: $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	@touch $@
 
-test: unit notebook-outputs workflow
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s%s\n", $$1, $$2} /^## / {print substr($$0, 4)}' Makefile
 
-unit: $(INSTALLED)
+lint: $(INSTALLED)  ## style and format (ruff), who may import whom (import-linter), types (mypy)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/mypy
+
+test: unit notebook-outputs workflow  ## all tests: unit, notebook-outputs, workflow
+
+unit: $(INSTALLED)  ## the tests of the package
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto \
 		-m "not trashnet and not workflow and not site and not browser"
 
 # In a copy, so that the notebooks' results do not mix with one's own.
-notebook-outputs: $(INSTALLED)
+notebook-outputs: $(INSTALLED)  ## the committed notebooks run again and compared with their outputs
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
 	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
 	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
@@ -57,33 +58,33 @@ notebook-outputs: $(INSTALLED)
 		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \
 		--nbval-kernel-startup-timeout 300 "$$copy/notebooks"
 
-workflow: $(INSTALLED)
+workflow: $(INSTALLED)  ## whole runs of the workflow (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m workflow
 
 in_place = for notebook in $(1); do \
 	$(BIN)/python -m paper_repro.workflow.execute "$$notebook" --output "$$notebook" || exit 1; done
 
 # First the control that notebook 05 shows where it exists.
-notebooks: $(INSTALLED)
+notebooks: $(INSTALLED)  ## the committed notebooks executed anew, in place
 	$(BIN)/python -m paper_repro.workflow.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
 	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
 # All in one go, as tests hold them to one another.
-claims: $(INSTALLED)
+claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 06, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
 	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures
 
-lab: $(INSTALLED)
+lab: $(INSTALLED)  ## JupyterLab
 	$(BIN)/python -m jupyterlab
 
-bench: $(INSTALLED)
+bench: $(INSTALLED)  ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
 
 # reveal.js and MathJax come out of two packages of PyPI, once; after that no network is needed.
-slides: $(INSTALLED)
+slides: $(INSTALLED)  ## results/slides: the lessons' chosen cells as slides, readable without a network
 	test -d build/slides/nbclassic || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--target build/slides sphinx-revealjs==3.2.1 nbclassic==1.3.3
 	rm -rf results/slides && mkdir -p results/slides
@@ -96,21 +97,21 @@ slides: $(INSTALLED)
 	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"
 
 # All pages anew, so that a warning cannot hide behind a page that did not change.
-site: $(VENV)/installed-site
+site: $(VENV)/installed-site  ## build/site: notebooks, pages and API as a web site, readable without a network
 	rm -rf build/site
 	$(BIN)/python -m sphinx -E -W --keep-going --quiet -c docs -d build/doctrees . build/site
 	$(BIN)/python -m pytest -q -m site tests/test_site.py
 	@echo "build/site/index.html"
 
-browser: site $(VENV)/installed-browser
+browser: site $(VENV)/installed-browser  ## JupyterLab, the explorer and the site in Chromium (apt-get install chromium)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/test_browser.py
 
 STUDENT ?= build/student.zip
 
-student:
+student:  ## build/student.zip (or STUDENT=path): the committed project without the solutions
 	mkdir -p build
 	git archive --format zip --prefix paper_repro/ --output "$(STUDENT)" HEAD -- . ':(exclude)notebooks/solutions'
 
-clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+clean:  ## remove the environment and what tools left behind; never results
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -25,6 +25,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 root_doc = "docs/index"
 include_patterns = [
     "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     "data/README.md",
     "benchmarks/README.md",
     "benchmarks/results/table.md",
@@ -94,7 +96,7 @@ class ShowModules(SphinxPostTransform):
 
     def run(self, **kwargs):
         for node in list(self.document.findall(addnodes.download_reference)):
-            if module := re.search(r"(?:^|/)(paper_repro/\w+)\.py$", node["reftarget"]):
+            if module := re.search(r"(?:^|/)(paper_repro/[\w/]+)\.py$", node["reftarget"]):
                 uri = self.app.builder.get_relative_uri(self.env.docname, f"_modules/{module[1]}")
                 node.replace_self(nodes.reference("", "", *node.children, refuri=uri, internal=True))
 

@@ -34,6 +34,15 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 class RecalibratedMBConv(nn.Module):
     """The package's inverted residual block, split where the gate acts; without its random dropping of branches."""
 
+    # The package's own modules, without the underscore before their names.
+    expand_conv: nn.Conv2d
+    bn0: nn.BatchNorm2d
+    depthwise_conv: nn.Conv2d
+    bn1: nn.BatchNorm2d
+    project_conv: nn.Conv2d
+    bn2: nn.BatchNorm2d
+    swish: nn.Module
+
     def __init__(self, block: MBConvBlock):
         super().__init__()
         for name, module in block.named_children():
@@ -47,6 +56,7 @@ class RecalibratedMBConv(nn.Module):
         self.single = self.depthwise_conv.kernel_size[0] > 3 or self.depthwise_conv.stride[0] > 1
 
     def residual(self, x: Tensor) -> Tensor:
+        """`u` (N, C, H', W'), what the gate recalibrates, of `x` (N, C_in, H, W)."""
         if self.expands:
             x = self.swish(self.bn0(self.expand_conv(x)))  # (N, C_in, H, W) -> (N, 6 C_in, H, W)
         x = self.swish(self.bn1(self._depthwise(x)))  # -> (N, 6 C_in, H', W')
@@ -59,6 +69,7 @@ class RecalibratedMBConv(nn.Module):
             return self.depthwise_conv(x.float()).to(x.dtype)  # (N, 6 C_in, H, W) -> (N, 6 C_in, H', W')
 
     def forward(self, x: Tensor, excite=None) -> Tensor:
+        """The block's output (N, C, H', W'); `excite` gives the gate in place of the block's own module."""
         u = self.residual(x)
         if not self.has_shortcut:
             return u
@@ -95,7 +106,7 @@ class AttentionEfficientNet(nn.Module):
         for name, start, end in zip(self.stages, starts, [*starts[1:], len(blocks)], strict=True):
             members = nn.Sequential(*blocks[start:end])
             gated = attention != "none" and len(members) > 1
-            channels = members[-1].bn2.num_features
+            channels = blocks[end - 1].bn2.num_features
             setattr(self, name, Stage(members, channels, attention, reduction, gate_init) if gated else members)
         if weights is not None:
             self._load(weights)

@@ -75,7 +75,7 @@ def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] =
             "save model.module.state_dict()"
         )
     own = model.state_dict()
-    if "fc.weight" in state and state["fc.weight"].shape[0] != model.fc.out_features:
+    if "fc.weight" in state and state["fc.weight"].shape[0] != own["fc.weight"].shape[0]:
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
     head = {"fc.weight", "fc.bias"} - set(state)
     attention = {key for key in own if ".se." in key}

@@ -3,11 +3,14 @@
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,10 +18,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from ruamel.yaml import YAML
 
+from paper_repro import keys
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = PROJECT["optional-dependencies"]
+MODULES = sorted(ROOT.glob("paper_repro/**/*.py"))
 TEST, TRANSFER = ([Requirement(line) for line in EXTRAS[name]] for name in ("test", "transfer"))
 OTHERS = [Requirement(line) for name in EXTRAS if name not in ("test", "transfer") for line in EXTRAS[name]]
 PINS = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines())
@@ -65,9 +71,10 @@ def test_imports_are_declared():
     distributions = packages_distributions()
     core, test, transfer = ({canonicalize_name(r.name) for r in needed} for needed in (CORE, TEST, TRANSFER))
     # What lies in one of these folders imports each other.
-    own = {"paper_repro", *(path.stem for folder in ("benchmarks", "tests") for path in ROOT.glob(f"{folder}/*.py"))}
-    for path in [*ROOT.glob("paper_repro/*.py"), *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
-        declared = core if path.parent.name == "paper_repro" else core | test | transfer
+    others = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+    own = {"paper_repro", *(path.stem for path in others)}
+    for path in [*MODULES, *others]:
+        declared = core | test | transfer if path in others else core
         if path.name == "efficientnet.py":  # imported for that backbone only
             declared = core | transfer
         for node in ast.walk(ast.parse(path.read_text())):
@@ -81,10 +88,72 @@ def test_imports_are_declared():
                 assert providers & declared, f"{path.name} imports {module}, of {providers or 'no package'}"
 
 
+def test_ci_runs_what_exists():
+    """GitHub's Linux runs `.ci/run`, and the tests that other systems run are there."""
+    jobs = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert "bash .ci/run" in commands
+    tests = re.findall(r"tests/\S+", " ".join(commands))
+    assert tests and all((ROOT / path).is_file() for path in tests)
+
+
 def test_nothing_conflicts():
     """pip finds no conflict in the installed environment."""
     check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
     assert check.returncode == 0, check.stdout
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that a test may edit."""
+    return shutil.copytree(ROOT / "paper_repro", tmp_path / "paper_repro", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def test_wheel_holds_every_module(package):
+    """A wheel has the modules of every room, and they can be imported from it."""
+    project = package.parent
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, project)
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", project]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, project], check=True)
+    (wheel,) = project.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.endswith(".py")}
+    assert held == {path.relative_to(ROOT).as_posix() for path in MODULES}
+    names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in sorted(held)]
+    code = f"import sys; sys.path.insert(0, {str(wheel)!r})\nimport {', '.join(names)}\nprint(paper_repro.__file__)"
+    run = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(str(wheel))
+
+
+@pytest.mark.parametrize("name", keys.DECISIVE)
+def test_edit_of_a_decisive_module_changes_the_key(monkeypatch, package, name):
+    """What decides a run's numbers is part of its key, also in a room; a comment is not."""
+    monkeypatch.setattr(keys, "__file__", str(package / "keys.py"))
+    before = keys.code_hash()
+    with (package / f"{name}.py").open("a") as file:
+        file.write("\n# a comment\n")
+    assert keys.code_hash() == before
+    with (package / f"{name}.py").open("a") as file:
+        file.write("\nEDITED = 1\n")
+    assert keys.code_hash() != before
+
+
+@pytest.mark.parametrize("name", ["figures", "photographs/boxes", "workflow/page"])
+def test_workflow_sees_an_edit_in_every_room(package, name):
+    """The Snakefile's hash of the package, by which 01, 04 and 05 run again."""
+    lines = re.findall(r"(?m)^(?:MODULES|PACKAGE) = .*$", (ROOT / "Snakefile").read_text())
+    names = {"paper_repro": SimpleNamespace(__file__=package / "__init__.py"), "Path": Path, **vars(keys)}
+
+    def package_hash():
+        exec("\n".join(lines), names)
+        return names["PACKAGE"]
+
+    before = package_hash()
+    with (package / f"{name}.py").open("a") as file:
+        file.write("\nEDITED = 1\n")
+    assert package_hash() != before
 
 
 def test_citation_prefers_the_paper():

@@ -87,11 +87,12 @@ def test_every_page_is_there():
     pages = {name(page).removesuffix(".html") for page in PAGES}
     texts = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("docs/*.md")]
     assert {str(path.relative_to(ROOT).with_suffix("")) for path in texts} <= pages
-    modules = {path.stem for path in ROOT.glob("paper_repro/*.py")} - {"__init__"}
+    paths = [path for path in (ROOT / "paper_repro").rglob("*.py") if path.stem != "__init__"]
+    modules = {".".join(path.relative_to(ROOT / "paper_repro").with_suffix("").parts) for path in paths}
     documented = {
         match
         for page in SITE.glob("docs/api/*.html")
-        for match in re.findall(r'id="module-paper_repro\.(\w+)"', page.read_text())
+        for match in re.findall(r'id="module-paper_repro\.([\w.]+)"', page.read_text())
     }
     assert documented == modules
 

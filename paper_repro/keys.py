@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,10 +38,8 @@ _SAME_NUMBERS = (
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
 )
 # These keys of Config do not: which runs there are, how fast one goes, and what is measured afterwards.
-_INCIDENTAL = {
-    "arms", "folds", "repeats", "workers", "threads", "faithfulness_images", "data", "boxes", "learning_rates",
-    "learning_rate",
-}  # fmt: skip
+_WHICH_RUNS, _HOW_FAST = {"arms", "folds", "repeats", "data", "learning_rate", "learning_rates"}, {"workers", "threads"}
+_INCIDENTAL = _WHICH_RUNS | _HOW_FAST | {"boxes", "faithfulness_images"}
 
 
 def run_folder(out: str | Path, arm: str, fold: int, repeat: int = 0) -> Path:
@@ -52,8 +51,9 @@ def find_runs(out: str | Path, file: str = "done", arm: str = "*") -> dict[tuple
     """(arm, repeat, fold) -> that file (a pattern is allowed) of every run below `out` that has it, in this order."""
     found = {}
     for path in [*Path(out).glob(f"{arm}/fold*/{file}"), *Path(out).glob(f"{arm}/repeat*/fold*/{file}")]:
-        name, *repeat, fold, _ = path.relative_to(out).parts
-        found[name, int(repeat[0][6:]) if repeat else 0, int(fold[4:])] = path
+        place = re.fullmatch(r"([^/]+)/(?:repeat(\d+)/)?fold(\d+)", path.parent.relative_to(out).as_posix())
+        if place and place[1] in ARMS:
+            found[place[1], int(place[2] or 0), int(place[3])] = path
     order = list(ARMS)
     return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])))
 
@@ -104,11 +104,11 @@ def kept_keys(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -
 
 
 def _key(config: Config, arm: str, fold: int, data: str, repeat: int, code: str) -> str:
-    earlier_names = {new: old for old, new in RENAMED.items()}  # so that a kept run keeps its key
-    recipe = {
-        earlier_names.get(name, name): value for name, value in config.model_dump().items() if name not in _INCIDENTAL
-    }
-    recipe |= {"split_seed": repeat}  # the name that the earlier runs' keys hold
+    recipe = config.model_dump(exclude=_INCIDENTAL)
+    for earlier, name in RENAMED.items():  # a kept run's key holds the names of its time
+        if name in recipe:
+            recipe[earlier] = recipe.pop(name)
+    recipe |= {"split_seed": repeat}
     recipe |= {"learning_rate": learning_rate(config, arm), "arm": arm, "fold": fold, "data": data, "code": code}
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -43,6 +43,7 @@ def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0)
     the run is finished.
 
     Args:
+        config: the recipe, the data and the machine.
         arm: one of `config.ARMS`.
         fold: the test fold; with `repeat` it decides the seed (`keys.training_seed`).
         out: folder of the runs.
@@ -54,11 +55,15 @@ def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0)
     """
     folder = run_folder(out, arm, fold, repeat)
     dataset, parts, keys = _open(config, arm, fold, repeat)
-    if (run := _finished(folder, keys)) is not None:
-        metrics = _metrics(run.predictions, dataset, run.environment["seed"])
-        if metrics != run.metrics:  # the code of `evaluate` has changed
-            runs.write_files(folder, {"metrics.json": json.dumps(metrics, indent=1).encode()}, outdated=["done"])
-        return replace(run, metrics=metrics)
+    try:
+        run = runs.load_run(folder, finished=False)
+        if run.environment["key"] in keys:
+            metrics = _metrics(run.predictions, dataset, run.environment["seed"])
+            if metrics != run.metrics:  # the code of `evaluate` has changed
+                runs.write_files(folder, {"metrics.json": json.dumps(metrics, indent=1).encode()}, outdated=["done"])
+            return replace(run, metrics=metrics)
+    except (ReproError, KeyError):
+        pass  # there is no whole run
     check_writable(folder)
     name = f"{arm}, fold {fold}" + (f", repeat {repeat}" if repeat else "")
     with _locked(name, keys[0]) as scratch:
@@ -98,44 +103,25 @@ def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Sp
     return dataset, parts, kept_keys(config, arm, fold, data_key(dataset, folds), repeat)
 
 
-def _finished(folder: Path, keys: list[str]) -> runs.Run | None:
-    """The run in `folder`, if it is whole and has one of these keys."""
-    try:
-        run = runs.load_run(folder, finished=False)
-        return run if run.environment["key"] in keys else None
-    except (ReproError, KeyError):
-        return None
-
-
 @contextmanager
-def _locked(what: str, key: str) -> Iterator[Path]:
+def _locked(name: str, key: str) -> Iterator[Path]:
     """The run's folder for checkpoints, held by this process alone."""
     scratch = cache_dir("checkpoints", key)
-    lock = FileLock(scratch / "lock")
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ReproError(
-            f"another process trains {what} already (lock {lock.lock_file}): wait for it or stop it"
-        ) from None
-    try:
-        yield scratch
-    finally:
-        lock.release()
+        with FileLock(scratch / "lock", timeout=0):
+            yield scratch
+    except Timeout as error:
+        raise ReproError(f"another process trains {name} already (lock {error.lock_file}): wait for it") from None
 
 
 def _write(folder: Path, trainer: "Trainer", history: pd.DataFrame, names: dict) -> None:
     """The run's folder, from a trainer that has finished."""
-    dataset, parts = trainer.dataset, trainer.parts
-    table = dataset.table.iloc[parts.test]
-    predictions = evaluate.predictions_frame(
-        table["image"].to_numpy(),
-        names["fold"],
-        table["truth"].to_numpy(),
-        trainer.probabilities(parts.test),
-        dataset.classes,
-    )
+    dataset, test = trainer.dataset, trainer.parts.test
+    images, truth = (dataset.table[column].to_numpy()[test] for column in ("image", "truth"))
+    probabilities = trainer.probabilities(test)
+    predictions = evaluate.predictions_frame(images, names["fold"], truth, probabilities, dataset.classes)
     weights = to_safetensors(trainer.best_state())
+    seconds = history[["seconds", "validation_seconds"]].to_numpy().sum()
     details = runs.environment(trainer.config) | names
     details |= {
         "seed": trainer.seed,
@@ -144,9 +130,9 @@ def _write(folder: Path, trainer: "Trainer", history: pd.DataFrame, names: dict)
         "device": str(trainer.fabric.device),
         "precision": trainer.precision,
         "continued": trainer.continued,
-        "images": {name: len(rows) for name, rows in vars(parts).items()},
+        "images": {name: len(rows) for name, rows in vars(trainer.parts).items()},
         "parameters": sum(parameter.numel() for parameter in trainer.network.parameters()),
-        "hours": round(float(history[["seconds", "validation_seconds"]].to_numpy().sum()) / 3600, 4),
+        "hours": round(float(seconds) / 3600, 4),
     }
     metrics = _metrics(predictions, dataset, trainer.seed)
     runs.write_run(folder, trainer.config, history, predictions, metrics, details, weights)

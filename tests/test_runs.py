@@ -113,6 +113,9 @@ def test_folders_in_order(tmp_path):
         folder = run_folder(tmp_path, arm, fold, repeat)
         folder.mkdir(parents=True)
         (folder / "done").touch()
+    for other in ("no-arm/fold0", "none/repeats/fold0", "none/folds"):  # folders of somebody else
+        (tmp_path / other).mkdir(parents=True)
+        (tmp_path / other / "done").touch()
     assert list(find_runs(tmp_path)) == [
         ("none", 0, 2),
         ("none", 0, 10),

@@ -1,8 +1,7 @@
 """The figures of the notebooks: data in, a matplotlib Figure out, at a size that a lecture can project.
 
-Common arguments: images (N, S, S, 3) uint8; masks (N, S, S) bool; boxes, per image an array (k, 4) of
-fractions x0, y0, x1, y1 of the frame. Colours are safe for colour-blind readers, and names are drawn as they
-are, never read as mathematics.
+Common arguments: images (N, S, S, 3) uint8; masks (N, S, S) bool; boxes, per image an array (k, 4) of fractions x0, y0,
+x1, y1 of the frame. Colour-blind readers can tell the colours apart. Names are drawn as they are, never as mathematics.
 """
 
 import math
@@ -27,6 +26,7 @@ COLOURS = sns.color_palette("colorblind", 10)
 RIGHT, WRONG = COLOURS[0], COLOURS[3]
 HEAT, DIVERGING = "viridis", "PuOr"
 EDGE = [withStroke(linewidth=4, foreground="black")]  # keeps white lines visible on white
+SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}  # tick labels
 lecture = mpl.rc_context(
     {
         "figure.constrained_layout.use": True,
@@ -44,7 +44,7 @@ lecture = mpl.rc_context(
 
 @lecture
 def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Figure:
-    """Images with a label each, and the outline of the object's mask or its boxes where given."""
+    """Images (N, S, S, 3), N > 0, with a label each, and the outline of the object's mask or its boxes where given."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.7 * rows), squeeze=False)
@@ -59,25 +59,18 @@ def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Fig
 
 @lecture
 def class_counts(table: pd.DataFrame) -> Figure:
-    """Images per class, from the columns `label` and `excluded` of a data set's table."""
-    used = table[~table["excluded"]].groupby("label").size()
-    excluded = table[table["excluded"]].groupby("label").size().reindex(used.index, fill_value=0)
-    figure, ax = plt.subplots(figsize=(max(8, 1.4 * len(used)), 4.5))
-    bars = ax.bar(used.index, used, color=COLOURS[0])
+    """Images per class, from the columns `label` and `excluded` (bool) of a data set's table."""
+    counts = pd.crosstab(table["label"], table["excluded"]).reindex(columns=[False, True], fill_value=0)
+    used, excluded, places = counts[False], counts[True], range(len(counts))
+    figure, ax = plt.subplots(figsize=(max(8, 1.4 * len(counts)), 4.5))
+    bars = ax.bar(places, used, color=COLOURS[0])
     ax.bar_label(bars, label_type="center", color="white")
     if excluded.any():
-        ax.bar(
-            used.index,
-            excluded,
-            bottom=used,
-            color="white",
-            edgecolor=WRONG,
-            hatch="///",
-            label=f"excluded ({excluded.sum()})",
-        )
+        style = {"color": "white", "edgecolor": WRONG, "hatch": "///"}
+        ax.bar(places, excluded, bottom=used, label=f"excluded ({excluded.sum()})", **style)
         figure.legend(loc="outside upper right")
     ax.set_ylabel("images")
-    ax.tick_params(axis="x", rotation=30 if len(used) > 8 else 0)
+    ax.set_xticks(places, counts.index, **(SLANTED if len(counts) > 8 else {}))
     return figure
 
 
@@ -85,23 +78,15 @@ def class_counts(table: pd.DataFrame) -> Figure:
 def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
     """Loss and accuracy per epoch of each arm's history: training, validation and its best epoch."""
     figure, axes = plt.subplots(1, 2, figsize=(14, 5.5))
-    for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
-        for i, (arm, history) in enumerate(histories.items()):
-            colour, marker = COLOURS[i % len(COLOURS)], "os^D"[i // len(COLOURS) % 4]
-            best = [int(np.flatnonzero(history["best"])[-1])]
-            ax.plot("epoch", f"train_{name}", "--", data=history, color=colour, linewidth=1.2, label="")
-            ax.plot(
-                "epoch",
-                f"validation_{name}",
-                data=history,
-                color=colour,
-                marker=marker,
-                markevery=best,
-                markersize=11,
-                label=arm,
-            )
-        ax.set(xlabel="epoch", ylabel=name)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+    for i, (arm, history) in enumerate(histories.items()):
+        best = int(np.flatnonzero(history["best"])[-1])
+        style = {"marker": "os^D"[i // len(COLOURS) % 4], "markevery": [best], "markersize": 11, "label": arm}
+        for ax, name in zip(axes, ("loss", "accuracy"), strict=True):
+            colour = COLOURS[i % len(COLOURS)]
+            ax.plot(history["epoch"], history[f"train_{name}"], "--", color=colour, linewidth=1.2)
+            ax.plot(history["epoch"], history[f"validation_{name}"], color=colour, **style)
+            ax.set(xlabel="epoch", ylabel=name)
+            ax.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.suptitle("solid: validation, with its best epoch; dashed: training")
     return figure
@@ -109,12 +94,11 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
 
 @lecture
 def confusion_matrix(counts: pd.DataFrame, title: str = "") -> Figure:
-    """A confusion matrix (rows = truth): the shares of each true class as colour, the counts as text."""
+    """A confusion matrix (K, K), rows = truth: the shares of each true class as colour, with the counts as text."""
     size = len(counts)
     figure, ax = plt.subplots(figsize=(4 + 0.85 * size, 2 + 0.85 * size), layout="compressed")
-    picture = _matrix(ax, _shares(counts), _share_and_count(counts), HEAT, (0, 1))
-    ax.set(title=title, ylabel="truth", yticks=range(size), yticklabels=counts.index)
-    figure.colorbar(picture, ax=ax, label="share of the true class")
+    figure.colorbar(_confusion(ax, counts, title), ax=ax, label="share of the true class")
+    ax.set_ylabel("truth")
     return figure
 
 
@@ -123,15 +107,13 @@ def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> 
     """Two confusion matrices over the same classes and, third, b's shares minus a's in percentage points."""
     size = len(a)
     figure, axes = plt.subplots(1, 3, figsize=(5 + 2.55 * size, 2 + 0.85 * size), sharey=True, layout="compressed")
-    for ax, counts, name in zip(axes, (a, b), names, strict=False):
-        shares = _matrix(ax, _shares(counts), _share_and_count(counts), HEAT, (0, 1))
-        ax.set_title(name)
+    _confusion(axes[0], a, names[0])
+    shares = _confusion(axes[1], b, names[1])
     change = 100 * (_shares(b) - _shares(a))
     limit = max(1.0, float(change.abs().max(axis=None)))
     text = change.round().add(0.0).map("{:+.0f}".format)  # adding 0 turns -0 into 0
-    changes = _matrix(axes[2], change, text, DIVERGING, (-limit, limit))
-    axes[2].set_title(f"{names[1]} minus {names[0]}")
-    axes[0].set(ylabel="truth", yticks=range(size), yticklabels=a.index)
+    changes = _matrix(axes[2], change, text, f"{names[1]} minus {names[0]}", cmap=DIVERGING, vmin=-limit, vmax=limit)
+    axes[0].set_ylabel("truth")
     figure.colorbar(shares, ax=axes[:2], label="share of the true class", pad=0.01)
     figure.colorbar(changes, ax=axes[2], label="percentage points", pad=0.02)
     return figure
@@ -140,88 +122,63 @@ def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> 
 @lecture
 def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure:
     """Accuracy against confidence in the bins of the calibration error, and the images per bin, per arm."""
-    count = len(predictions)
-    figure, axes = plt.subplots(
-        2, count, figsize=(1.2 + 4.5 * count, 6.5), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
-    )
+    size, rows = (1.2 + 4.5 * len(predictions), 6.5), {"sharex": True, "sharey": "row", "height_ratios": (3, 1)}
+    figure, axes = plt.subplots(2, len(predictions), figsize=size, squeeze=False, **rows)
     for (ax, below), (arm, frame) in zip(axes.T, predictions.items(), strict=True):
         bins = reliability(frame, classes)
         ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
-        ax.scatter(
-            "confidence",
-            "accuracy",
-            s=1000 * bins["count"] / len(frame),
-            data=bins,
-            color=COLOURS[0],
-            clip_on=False,
-            label="one bin; area: its images",
-        )
-        below.bar(
-            bins["low"],
-            bins["count"],
-            width=bins["high"] - bins["low"],
-            align="edge",
-            color=COLOURS[0],
-            edgecolor="white",
-        )
+        dots = {"s": 1000 * bins["count"] / len(frame), "clip_on": False, "label": "one bin; area: its images"}
+        ax.scatter(bins["confidence"], bins["accuracy"], color=COLOURS[0], **dots)
+        width = bins["high"] - bins["low"]
+        below.bar(bins["low"], bins["count"], width, align="edge", color=COLOURS[0], edgecolor="white")
         ax.set(title=arm, ylim=(0, 1))
         below.set(xlabel="confidence", xlim=(0, 1))
     axes[0, 0].set_ylabel("accuracy")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     axes[1, 0].set_ylabel("images")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 @lecture
 def gate_profiles(gates: dict, truth, classes) -> Figure:
-    """What the gates do for each class, one row per stage, from gates[stage] of shape (G, N, C).
+    """What the gates do for each class, one row per stage.
 
-    Left: the mean gate of all images over the stage's channels, sorted, with the band that holds 80 % of the
-    images. Middle: each class's mean minus that mean, channels in the same order. Right: all gates' values.
-    The gates of a stage's blocks (G > 1) are lined up as one row of G x C channels. Raises ReproError for a
-    model without gates.
+    Left: the mean gate of all images over the stage's channels, sorted, with the band that holds 80 % of the images.
+    Middle: each class's mean minus that mean, channels in the same order. Right: the values of all gates.
+
+    Args:
+        gates: for every stage (G, N, C); the gates of its blocks (G > 1) are drawn as one row of G x C channels.
+        truth: (N,) class indices.
+
+    Raises:
+        ReproError: a model without gates.
     """
     if not gates:
         raise ReproError("this model has no gates to draw: gate_profiles needs an attention arm, not `none`")
-    figure, axes = plt.subplots(
-        len(gates), 3, figsize=(17, 1 + 3.2 * len(gates)), squeeze=False, width_ratios=(1, 1.4, 1)
-    )
-    truth = np.asarray(truth)
+    size, columns = (17, 1 + 3.2 * len(gates)), {"width_ratios": (1, 1.4, 1)}
+    figure, axes = plt.subplots(len(gates), 3, figsize=size, squeeze=False, **columns)
     for (profile, difference, values), (stage, gate) in zip(axes, gates.items(), strict=True):
         gate = np.concatenate(list(np.asarray(gate)), axis=1)  # (N, G * C)
         gate = gate[:, np.argsort(-gate.mean(0))]
-        low, mean, high = np.quantile(gate, 0.1, 0), gate.mean(0), np.quantile(gate, 0.9, 0)
+        mean, (low, high) = gate.mean(0), np.quantile(gate, [0.1, 0.9], axis=0)
         profile.plot(mean, color=COLOURS[0])
         profile.fill_between(range(len(mean)), low, high, color=COLOURS[0], alpha=0.3, linewidth=0)
         top = max(1, math.ceil(gate.max()))  # gates are in (0, 1), identity gates in (0, 2)
         profile.set(ylabel=f"{stage}\ngate", ylim=(0, top))
-        per_class = (
-            np.stack(
-                [
-                    gate[truth == k].mean(0) if (truth == k).any() else np.full_like(mean, np.nan)
-                    for k in range(len(classes))
-                ]
-            )
-            - mean
-        )
-        limit = max(1e-6, np.nanquantile(np.abs(per_class), 0.99))
-        picture = difference.imshow(
-            per_class, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
-        )
-        difference.set(yticks=range(len(classes)), yticklabels=classes)
+        per_class = pd.DataFrame(gate).groupby(np.asarray(truth)).mean().reindex(range(len(classes))) - mean
+        limit = max(1e-6, np.nanquantile(per_class.abs(), 0.99))
+        colours = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
+        picture = difference.imshow(per_class, aspect="auto", interpolation="nearest", **colours)
+        difference.set_yticks(range(len(classes)), classes)
         figure.colorbar(picture, ax=difference, extend="both", pad=0.01)
         values.hist(gate.ravel(), bins=60, color=COLOURS[0], density=True)
         values.set(ylabel="density", xlim=(0, top))
         for ax in (profile, difference, values):
             ax.locator_params(axis="x", nbins=4)
-    titles = {
-        "mean over images, 80 % band": "channel, sorted",
-        "class mean minus mean": "channel, in the same order",
-        "all values": "gate",
-    }
-    for first, last, (title, label) in zip(axes[0], axes[-1], titles.items(), strict=True):
-        first.set_title(title)
-        last.set_xlabel(label)
+    for ax, title in zip(axes[0], ("mean over images, 80 % band", "class mean minus mean", "all values"), strict=True):
+        ax.set_title(title)
+    for ax, label in zip(axes[-1], ("channel, sorted", "channel, in the same order", "gate"), strict=True):
+        ax.set_xlabel(label)
     return figure
 
 
@@ -229,20 +186,20 @@ def gate_profiles(gates: dict, truth, classes) -> Figure:
 def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
     """Heat maps of the same image side by side, one image per row.
 
-    Each row: image (S, S, 3) uint8; panels, list of (title, raw cam (h, w) or None where there is no map);
-    caption; right (bool, is the prediction right?); optionally mask (S, S) bool or boxes (k, 4). Every map is
-    scaled to its own maximum, so brightness cannot be compared between panels, and names its grid. Without
-    `show_photo` the photograph is neither shown nor under the maps.
+    Every map is scaled to its own maximum, so brightness cannot be compared between panels, and names its grid.
+
+    Args:
+        rows: dicts with image (S, S, 3) uint8; panels, a list of (title, raw cam (h, w) or None where there is no map);
+            caption; right, whether the prediction is right; optionally mask (S, S) bool or boxes (k, 4).
+        show_photo: False shows the photograph neither beside the maps nor under them.
     """
-    panels = max(len(row["panels"]) for row in rows)
-    shown = panels + show_photo
-    figure, axes = plt.subplots(
-        len(rows), shown + 1, figsize=(2.6 * shown + 3.4, 2.8 * len(rows) + 1), squeeze=False, layout="compressed"
-    )
+    shown = max(len(row["panels"]) for row in rows) + show_photo
+    size = (2.6 * shown + 3.4, 2.8 * len(rows) + 1)
+    figure, axes = plt.subplots(len(rows), shown + 1, figsize=size, squeeze=False, layout="compressed")
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    repeated = len({tuple(title for title, _ in row["panels"]) for row in rows}) == 1
+    same_titles = len({tuple(title for title, _ in row["panels"]) for row in rows}) == 1
     for (text, *pictures), row in zip(axes, rows, strict=True):
         size, region = len(row["image"]), (row.get("mask"), row.get("boxes"))
         sign, colour = ("✓ right", RIGHT) if row["right"] else ("✗ wrong", WRONG)
@@ -256,24 +213,21 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
             _outline(photo, size, *region)
         for ax, (title, cam) in zip(pictures, row["panels"], strict=False):
             _heat(ax, cam, row["image"] if show_photo else None, size)
-            if not repeated or row is rows[0]:
+            if not same_titles or row is rows[0]:
                 ax.set_title(title)
             if cam is not None:
                 _outline(ax, size, *region)
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
-    figure.colorbar(
-        scale, ax=axes, label="share of the\nmap's maximum", ticks=[0, 0.5, 1], shrink=min(1, 2 / len(rows)), pad=0.01
-    )
+    bar = {"label": "share of the\nmap's maximum", "ticks": [0, 0.5, 1], "shrink": min(1, 2 / len(rows)), "pad": 0.01}
+    figure.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT), ax=axes, **bar)
     return figure
 
 
 def save(figure: Figure, path, data: pd.DataFrame) -> None:
     """Write the figure as <path>.png and <path>.svg and the numbers it shows as <path>.csv."""
     path = Path(path)
-    for kind, options in (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}})):
-        # A fixed salt: the same figure gives the same file.
-        target = path.with_name(f"{path.name}.{kind}")
-        with atomic_write(target) as temporary, mpl.rc_context({"svg.hashsalt": "0"}):
+    # No date and a fixed salt: the same figure gives the same file.
+    for kind, options in {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}.items():
+        with atomic_write(path.with_name(f"{path.name}.{kind}")) as temporary, mpl.rc_context({"svg.hashsalt": "0"}):
             figure.savefig(temporary, format=kind, **options)
     with atomic_write(path.with_name(f"{path.name}.csv")) as temporary:
         data.to_csv(temporary, index=False)
@@ -297,47 +251,43 @@ def _outline(ax, size, mask, boxes):
 
 def _heat(ax, cam, image, size):
     """Draw one raw map, over the grey image where given; a map that is zero everywhere is hatched instead."""
+    centred = {"ha": "center", "va": "center", "transform": ax.transAxes}
     ax.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
     if cam is None:
-        ax.text(0.5, 0.5, "no map", ha="center", va="center", transform=ax.transAxes)
+        ax.text(0.5, 0.5, "no map", **centred)
         return
     cam = torch.as_tensor(np.asarray(cam))
     ax.set_xlabel(f"grid {cam.shape[0]}×{cam.shape[1]}", fontsize="small")
-    if not cam.any():
+    if cam.any():
+        shades = plt.get_cmap(HEAT)(heatmap(cam[None], size)[0].numpy())[..., :3]
+        if image is not None:
+            shades = 0.6 * shades + 0.4 * image.astype(float).mean(2, keepdims=True) / 255
+        ax.imshow(shades)
+    else:
         ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="0.85", edgecolor="0.6", hatch="//"))
-        ax.text(
-            0.5,
-            0.5,
-            "no positive\nevidence",
-            ha="center",
-            va="center",
-            transform=ax.transAxes,
-            zorder=5,
-            bbox={"facecolor": "0.85", "edgecolor": "none"},
-        )
-        return
-    shades = plt.get_cmap(HEAT)(heatmap(cam[None], size)[0].numpy())[..., :3]
-    if image is not None:
-        grey = image.astype(float).mean(2, keepdims=True) / 255
-        shades = 0.6 * shades + 0.4 * grey
-    ax.imshow(shades)
+        paper = {"facecolor": "0.85", "edgecolor": "none"}
+        ax.text(0.5, 0.5, "no positive\nevidence", zorder=5, bbox=paper, **centred)
 
 
-def _matrix(ax, values, text, colours, limits):
-    """One square matrix with a text in each cell, dark on light and light on dark."""
-    picture = ax.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1])
-    for (i, j), share in np.ndenumerate(values.to_numpy()):
-        colour = "black" if sum(picture.to_rgba(share)[:3]) > 1.5 else "white"
+def _confusion(ax, counts, title):
+    """One confusion matrix: shares as colour and, above the counts, as text."""
+    shares = _shares(counts)
+    text = shares.map("{:.0%}".format) + counts.map("\n{}".format)
+    return _matrix(ax, shares, text, title, cmap=HEAT, vmin=0, vmax=1)
+
+
+def _matrix(ax, values, text, title, **colours):
+    """One matrix (K, K), rows = truth, with a text in each cell, dark on light and light on dark."""
+    picture = ax.imshow(values, **colours)
+    for (i, j), value in np.ndenumerate(values.to_numpy()):
+        colour = "black" if sum(picture.to_rgba(value)[:3]) > 1.5 else "white"
         ax.text(j, i, text.iloc[i, j], ha="center", va="center", color=colour, fontsize="small")
-    ax.set(xlabel="predicted", xticks=range(len(values)))
-    ax.set_xticklabels(values.columns, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set(title=title, xlabel="predicted")
+    ax.set_xticks(range(len(values)), values.columns, **SLANTED)
+    ax.set_yticks(range(len(values)), values.index)
     return picture
 
 
 def _shares(counts):
     """Each row divided by its sum; a class without images has zeros."""
     return counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-
-
-def _share_and_count(counts):
-    return _shares(counts).map("{:.0%}".format) + counts.map("\n{}".format)

@@ -1,5 +1,8 @@
-"""Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-ICCV 2017, section 3, equations 1 and 2."""
+"""Grad-CAM: which places of a layer speak for a class.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
+section 3, equations 1 and 2.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -19,12 +22,15 @@ class GradCAM:
 
     Equation 1: alpha_k is the mean over the grid of d score / d activation_k.
     Equation 2: cam = ReLU(sum over k of alpha_k · activation_k).
-    The model runs in evaluation mode, whatever mode it is in, and gets its own back. Below the target layer nothing is
-    kept for back-propagation, which runs from the score to the target layer only. The hook goes when the context ends.
+    The model runs in evaluation mode; its own mode is restored afterwards. Back-propagation runs from the score to the
+    target layer only, so nothing is stored for it below that layer. The hook is removed when the context ends.
 
     Args:
         model: maps images (N, 3, H, W) to scores (N, num_classes).
-        target_layer: one of the model's modules; called once per pass, its output is 4-D.
+        target_layer: one of the model's modules, called once per pass, with a 4-D output (N, C, h, w).
+
+    Raises:
+        ReproError: the layer is not one of the model's modules.
     """
 
     def __init__(self, model: nn.Module, target_layer: nn.Module):
@@ -61,16 +67,20 @@ class GradCAM:
         return activation.clone()
 
     def __call__(self, images: Tensor, target_class: None | int | Sequence[int] | Tensor = None) -> Tensor:
-        """Raw maps (N, h, w), not negative and not scaled.
+        """The maps of a batch of images.
 
         Args:
             images: (N, 3, H, W), as the model takes them.
             target_class: a class for all images, one per image, or None for each image's predicted class.
 
+        Returns:
+            Raw maps (N, h, w) in [0, inf), not scaled.
+
         Raises:
             ReproError: used outside `with`; the layer is not called, called twice or not 4-D; no such class.
 
-        Warns about images whose map is zero everywhere: no evidence for the class at this layer, nothing to scale.
+        Warns:
+            UserWarning: a map is zero everywhere, as the layer holds no positive evidence for the class.
         """
         if self._handle is None:
             raise ReproError("GradCAM: used outside its context: write `with GradCAM(model, layer) as gradcam:`")
@@ -123,8 +133,17 @@ class GradCAM:
 
 
 def heatmap(cam: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """For display: raw maps (N, h, w) enlarged bilinearly to `size` and divided by each map's own maximum, (N, H, W) in
-    [0, 1]. A map that is zero everywhere stays zero. Values of different images cannot be compared afterwards."""
+    """Maps for display: enlarged bilinearly to `size` and divided by each map's own maximum.
+
+    Values of different images cannot be compared afterwards.
+
+    Args:
+        cam: raw maps (N, h, w).
+        size: H and W in pixels, or one number for both.
+
+    Returns:
+        (N, H, W) in [0, 1]; a map that is zero everywhere stays zero.
+    """
     size = (size, size) if isinstance(size, int) else size
     enlarged = F.interpolate(cam[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0]
     largest = enlarged.amax(dim=(1, 2), keepdim=True)

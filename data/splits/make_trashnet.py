@@ -1,4 +1,4 @@
-"""Makes `trashnet.csv` and `trashnet-repeat1.csv`: folds in which photographs of one object, or of one print, stay together.
+"""Makes `trashnet.csv` and `trashnet-repeat1.csv`: folds that keep photographs of one object, or one print, together.
 
     python data/splits/make_trashnet.py ../shared/data/trashnet/dataset-resized.zip
 

@@ -130,8 +130,9 @@ def data_stamp(data: str) -> str:
 
 def boxes_stamp(config: Config) -> str:
     """`data_stamp` of the boxes: those of the configuration, else the `boxes.zip` beside the data."""
-    beside = Path(config.data).with_name("boxes.zip")
-    return data_stamp(config.boxes or (str(beside) if Path(config.data).is_file() else ""))
+    if config.boxes is None and not Path(config.data).is_file():
+        return "none"
+    return data_stamp(config.boxes or str(Path(config.data).with_name("boxes.zip")))
 
 
 def syntax_hash(sources: Iterable[str]) -> str:

@@ -122,7 +122,7 @@ def all_end_within(seconds: int, folder: Path, cache: Path) -> None:
 
 def reported(output: str, state: str, arm: str) -> bool:
     """Whether a call's output says that the training of `arm` ended in `state`."""
-    return re.search(rf"status is: '{state}'.*\n.*\n *output: \.done/{arm}-fold0-", output) is not None
+    return re.search(rf"status is: '{state}'.*\n.*\n *output: \.done/{arm}/fold0-", output) is not None
 
 
 def checkpoints(cache: Path, epoch: int) -> list[Path]:

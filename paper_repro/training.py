@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -152,7 +153,7 @@ def shuffled_labels(truth: np.ndarray, parts: Split, seed: int) -> np.ndarray:
     return labels
 
 
-def pick_precision(config: Config) -> str:
+def pick_precision(config: Config) -> Literal["32-true", "bf16-mixed"]:
     """bfloat16 where the processor or GPU has arithmetic for it, else single precision; weights are kept in single."""
     if config.precision != "auto":
         return config.precision
@@ -276,7 +277,8 @@ class Trainer:
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
         peak = learning_rate(config, self.arm)
-        loss_sum, correct = 0.0, 0
+        loss_sum: float | Tensor = 0.0
+        correct: int | Tensor = 0
         self.model.train()
         start = time.perf_counter()
         for batch, (images, targets) in enumerate(loader):

@@ -212,7 +212,7 @@ def gpu(folder: Path) -> None:
     say(f"granted: {granted[0]}")
     assert "gres/gpu=1" in granted[0]
     log = Path(re.search(r"\(log: (.*)\)", output)[1]).read_text()
-    assert status == 1 and "accelerator: 'cuda' is not to be had here" in log
+    assert status == 1 and "accelerator: 'cuda' is not available on this machine" in log
     say("its log: " + re.search("accelerator: 'cuda'.*", log)[0])
 
 

@@ -44,5 +44,7 @@ def build_model(
 def stage_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; the last stage at each of EfficientNet's
     three coarser grids; of a plain CNN its last feature map."""
-    names = STAGES if isinstance(model, ResNet) else ("stage3", "stage5", "stage7")
-    return {name: model.get_submodule(name) for name in (names if hasattr(model, names[0]) else ("features",))}
+    names: tuple[str, ...] = STAGES if isinstance(model, ResNet) else ("features",)
+    if hasattr(model, "stages"):  # EfficientNet
+        names = ("stage3", "stage5", "stage7")
+    return {name: model.get_submodule(name) for name in names}

@@ -117,18 +117,18 @@ class Config(BaseModel):
         for arm in [*self.arms, *self.learning_rates]:
             if arm not in ARMS:
                 raise ValueError(f"arms: '{arm}' is no arm{_closest(arm, ARMS)}; the arms are {', '.join(ARMS)}")
-        for name in ("arms", "folds", "repeats"):
-            if len(set(values := getattr(self, name))) < len(values):
+        for name, values in (("arms", self.arms), ("folds", self.folds), ("repeats", self.repeats)):
+            if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {values} names one twice: name each once")
-        for name, end in (("folds", self.num_folds), ("repeats", 10_000)):
-            for value in getattr(self, name):
+        for name, values, end in (("folds", self.folds, self.num_folds), ("repeats", self.repeats, 10_000)):
+            for value in values:
                 if not 0 <= value < end:
                     raise ValueError(f"{name}: {value} is outside 0 to {end - 1}: choose numbers in this range")
         for arm, rate in self.learning_rates.items():
             if not 0 < rate < math.inf:
                 raise ValueError(f"learning_rates: {rate} for '{arm}' is not above 0: give a positive number")
-        for name in ("warmup_epochs", "small_epochs"):
-            if (first := getattr(self, name)) >= self.epochs:
+        for name, first in (("warmup_epochs", self.warmup_epochs), ("small_epochs", self.small_epochs)):
+            if first >= self.epochs:
                 raise ValueError(f"{name}: {first} leaves nothing of {self.epochs} epochs: make it smaller than epochs")
         if self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":
             raise ValueError("weights: torchvision has no IMAGENET1K_V2 for resnet18: use IMAGENET1K_V1")

@@ -26,13 +26,16 @@ class GradCAM:
 
     Args:
         model: maps images (N, 3, H, W) to scores (N, num_classes).
-        target_layer: one of the model's modules (else ReproError), called once per pass, with output (N, C, h, w).
+        target_layer: one of the model's modules, called once per pass, with a 4-D output (N, C, h, w).
+
+    Raises:
+        ReproError: the layer is not one of the model's modules.
     """
 
     def __init__(self, model: nn.Module, target_layer: nn.Module):
         self.model, self.target_layer = model, target_layer
         self._label = f"target_layer: {type(target_layer).__name__}"
-        if target_layer not in set(model.modules()):
+        if not any(module is target_layer for module in model.modules()):
             raise ReproError(f"{self._label} is no module of this model: take it from there, as in model.layer4[-1]")
         self._handle: Any = None  # of the hook, inside the context
         self._activations: list[Tensor] = []
@@ -89,11 +92,8 @@ class GradCAM:
                 module.training = True
         empty = (cam.amax(dim=(1, 2)) <= 0).nonzero().flatten().tolist()
         if empty:
-            warnings.warn(
-                f"Grad-CAM is zero everywhere for {len(empty)} of {len(cam)} images (positions {empty[:10]}): "
-                "this layer holds no positive evidence for the class",
-                stacklevel=2,
-            )
+            which = f"{len(empty)} of {len(cam)} images (positions {empty[:10]})"
+            warnings.warn(f"Grad-CAM is zero everywhere for {which}: no positive evidence at this layer", stacklevel=2)
         return cam
 
     @staticmethod

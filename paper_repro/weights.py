@@ -75,10 +75,10 @@ def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] =
     optional = {"fc.weight", "fc.bias"} | (attention if attention.isdisjoint(state) else set())
     ours, theirs = ({key: str(tuple(value.shape)) for key, value in tensors.items()} for tensors in (own, state))
     for key in sorted(({*ours} - optional) | {*theirs}):
-        if ours.get(key) != theirs.get(key):
+        here, there = ours.get(key, "missing"), theirs.get(key, "missing")
+        if here != there:
             raise ReproError(
-                f"weights: '{key}' is {theirs.get(key, 'missing')} in {path} and {ours.get(key, 'missing')} in this "
-                f"network, attention='{model.attention}': it belongs to another architecture, arm, gate_init or "
-                "reduction"
+                f"weights: '{key}' is {there} in {path}, {here} in this network (attention='{model.attention}'): "
+                "the file belongs to another architecture, arm, gate_init or reduction"
             )
     model.load_state_dict(state, strict=False)

@@ -132,8 +132,11 @@ class Stage(nn.Sequential):
     def __len__(self) -> int:
         return self.num_blocks  # without `se`
 
+    def __getitem__(self, index):
+        return [*self._modules.values()][: len(self)][index]
+
     def __iter__(self):
-        return (self[i] for i in range(len(self)))
+        return iter(self[:])
 
     def forward(self, x: Tensor, gates: list[Tensor] | None = None) -> Tensor:
         """(N, C_in, H, W) -> (N, C, H', W'); appends the gates (N, C) computed on the way to `gates`."""

@@ -1,4 +1,4 @@
-"""One notebook by hand, with papermill or nbval alone and from another folder: what our command does is no condition."""
+"""One notebook by hand, with papermill or nbval alone and from another folder: our command is no condition."""
 
 import os
 import shutil

@@ -14,20 +14,14 @@ import torch
 from paper_repro.files import PARTIAL, ReproError, atomic_write, sha256_file
 
 FORMAT = 1  # raised when a checkpoint's content changes its meaning
-_DIGITS = 16
 
 
 def save_hashed(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
     """Writes `content` to `folder/stem-<its sha256's first digits><suffix>` and returns that path."""
-    path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:_DIGITS]}{suffix}"
+    path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:16]}{suffix}"
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
     return path
-
-
-def is_intact(path: Path) -> bool:
-    """Whether the file's content has the sha256 that its name states."""
-    return sha256_file(path).startswith(path.stem.rpartition("-")[2])
 
 
 def save(folder: Path, epoch: int, state: dict) -> None:
@@ -52,11 +46,9 @@ def load_newest(folder: Path) -> dict | None:
         ReproError: written by a newer version of this package, or holding more than tensors and plain values.
     """
     for path in sorted(folder.glob("epoch*-*.pt"), reverse=True):
-        if not is_intact(path):
-            warnings.warn(
-                f"checkpoint {path} is damaged (its sha256 is not the one in its name): taking the one before",
-                stacklevel=2,
-            )
+        if not sha256_file(path).startswith(path.stem.rpartition("-")[2]):
+            problem = "is damaged (its sha256 is not the one in its name): taking the one before"
+            warnings.warn(f"checkpoint {path} {problem}", stacklevel=2)
             continue
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)

@@ -4,7 +4,8 @@ A table of predictions has the columns image, fold, truth (label) and p_<class> 
 repeats has a column `repeat` too; an image then appears once, and counts once, in every repeat.
 
 Every interval is a 95 % interval of a cluster bootstrap: it draws groups of near-identical photographs with
-replacement, not single rows, because the rows of one group are not independent.
+replacement, as the rows of one group are not independent. `groups` is a Series from image names to groups; None takes
+each image as its own group.
 """
 
 import numpy as np
@@ -44,13 +45,9 @@ def read_predictions(path) -> pd.DataFrame:
 def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0) -> dict:
     """Measures of one model's test predictions, ready for JSON.
 
-    Intervals are percentile intervals but for ece. The noise in its bins biases a calibration error upwards, in a
-    resample once more than in the sample, so its interval is reflected at the estimate (the basic bootstrap), cut at 0
-    and widened to hold the estimate. Even so it reaches a calibrated model's 0 in about 6 of 10 samples only: compare
-    models by it, do not test one against 0.
-
-    Args:
-        groups: from image names to groups; None takes each image as its own group.
+    Intervals are percentile intervals but for ece. Noise in its bins biases it upwards, in a resample once more, so its
+    interval is reflected at the estimate (the basic bootstrap), cut at 0 and widened to hold the estimate. Even so it
+    reaches a calibrated model's 0 in about 6 of 10 samples only: compare models by it, do not test one against 0.
 
     Returns:
         images and groups, their numbers; accuracy, macro_f1 (over all classes; a class neither present nor predicted
@@ -74,7 +71,7 @@ def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None,
 
     group = _group_index(predictions["image"], groups)
     intervals = _bootstrap(values, group, scores, seed)
-    found = {"images": len(tests), "groups": int(group.max()) + 1}
+    found: dict = {"images": len(tests), "groups": int(group.max()) + 1}
     for name, [estimate] in scores({name: value.sum(0, keepdims=True) for name, value in values.items()}).items():
         low, high = intervals[name]
         if name == "ece":
@@ -93,9 +90,8 @@ def confusion(predictions: pd.DataFrame, classes) -> pd.DataFrame:
 def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
     """low, high, count, confidence and accuracy (NaN where empty) of 15 equal bins ]low, high] of the confidence.
 
-    Confidence is the predicted class's probability. The expected calibration error is the mean
-    `|accuracy - confidence|` over these bins, weighted by `count` (Guo et al. 2017, "On Calibration of Modern Neural
-    Networks", section 2).
+    Confidence is the predicted class's probability. The expected calibration error (Guo et al. 2017, "On Calibration of
+    Modern Neural Networks", section 2) is the mean `|accuracy - confidence|` over these bins, weighted by `count`.
     """
     bins = _tests(predictions, classes).rename(columns={"correct": "accuracy"}).groupby("bin")
     table = pd.DataFrame({"low": np.arange(BINS) / BINS, "high": np.arange(1, BINS + 1) / BINS})
@@ -104,11 +100,8 @@ def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
 
 
 def paired_difference(a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None) -> dict:
-    """Accuracy of `b` minus accuracy of `a` on the same images, with its interval from paired resampling.
-
-    Returns:
-        difference in [-1, 1], interval [low, high], images, only_a and only_b (how many images only that model
-        classifies correctly).
+    """difference, accuracy of `b` minus that of `a` on the same images, and its interval [low, high] from paired
+    resampling; images, their number; only_a and only_b, how many only that model classifies correctly.
 
     Raises:
         ReproError: the tables do not hold the same images, in the same repeats, with the same truth.

@@ -40,12 +40,10 @@ def measure(
 
     Args:
         layers: modules of the model, by name; the model is in evaluation mode.
-        inputs: (N, 3, S, S) float, as the model takes them.
-        images: the same as (N, S, S, 3) uint8.
+        inputs: (N, 3, S, S) float, as the model takes them; images: the same as (N, S, S, 3) uint8.
         table: N rows with the columns image (name) and truth (class index).
         faithfulness_images: faithfulness takes many passes; it is measured on so many images, evenly spaced.
-        masks: (N, S, S) bool, the object's pixels.
-        boxes: N arrays (k, 4) of fractions x0, y0, x1, y1 of the frame; k = 0 for an image without a usable box.
+        masks: (N, S, S) bool, the object's pixels; boxes: N arrays (k, 4) of fractions x0, y0, x1, y1 of the frame.
         seed: of the random maps and of ROAD's noise.
 
     Returns:
@@ -67,7 +65,7 @@ def measure(
     tables = []
     for layer, module in layers.items():
         cams = _cams(model, module, inputs, predicted)
-        grid = tuple(cams.shape[1:])
+        grid = cams.shape[1], cams.shape[2]
         by_name = {"gradcam": cams, **trivial_maps(images, grid, seed)}
         maps = torch.cat([*by_name.values()])  # (M, h, w): N of each name, together, as small batches are slow
         image_of = np.tile(np.arange(count), len(by_name))  # (M,)
@@ -85,7 +83,7 @@ def measure(
     return pd.concat(tables, ignore_index=True)
 
 
-def trivial_maps(images: np.ndarray, grid: tuple[int, ...], seed: int = 0) -> dict[str, Tensor]:
+def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> dict[str, Tensor]:
     """Maps (N, h, w) that know nothing of the model, on the cam's grid (h, w), so that all maps are equally coarse.
 
     From images (N, S, S, 3) uint8: uniform; centre, a Gaussian whose standard deviation is a quarter of the frame;
@@ -104,15 +102,11 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, ...], seed: int = 0) -> di
 
 
 def localisation(maps: Tensor, masks: np.ndarray | None, inside_boxes: np.ndarray | None) -> pd.DataFrame:
-    """Localisation: whether maps (N, h, w) lie on the object. A row per map, columns for the truth that is given.
-
-    Args:
-        masks: (N, S, S) bool, the object's pixels.
-        inside_boxes: (N, S, S) bool, the pixels inside its boxes (`box_mask`).
+    """Localisation: whether maps (N, h, w) lie on the object, given by its pixels or those of its boxes (N, S, S) bool.
 
     Returns:
-        box_area, box_gain, mask_area, mask_gain (`energy`), mask_auc, mask_iou (`ranking`). All but the areas are NaN
-        on grids below 4x4, and box_gain for boxes that cover half of the frame or more.
+        A row per map: box_area, box_gain, mask_area, mask_gain (`energy`), mask_auc, mask_iou (`ranking`). All but the
+        areas are NaN on grids below 4x4, and box_gain for boxes that cover half of the frame or more.
     """
     tables = [pd.DataFrame(index=range(len(maps)))]
     if inside_boxes is not None:
@@ -136,8 +130,8 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
     """area and gain of maps (N, h, w) in regions (N, S, S) bool.
 
     gain is the share of the map's sum inside the region (the energy-based pointing game, Wang et al. 2020,
-    "Score-CAM") minus area, the region's share of the frame, which is what a uniform map scores. So 0 is chance and
-    1 - area the best. An empty map counts as a uniform one. gain is NaN on a grid below 4x4 and for an empty region.
+    "Score-CAM") minus area, the region's share of the frame, which a uniform map scores. So 0 is chance and 1 - area
+    the best. An empty map counts as a uniform one. gain is NaN on a grid below 4x4 and for an empty region.
     """
     area = regions.mean((1, 2))
     enlarged = _enlarge(maps, regions.shape[-1]).double().numpy()
@@ -150,9 +144,8 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
 def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     """auc and iou, in [0, 1]: whether maps (N, h, w) rank the pixels of masks (N, S, S) bool first, at any scale.
 
-    auc is the area under the ROC curve of the pixels' values, as the Mann-Whitney statistic; 0.5 is chance. iou is the
-    intersection over union of the mask and as many of the highest pixels as it has. Both are NaN on a grid below 4x4
-    and for a mask without pixels inside or outside.
+    auc is the area under the ROC curve of the pixels' values; 0.5 is chance. iou is the intersection over union of the
+    mask and as many of the highest pixels as it has. NaN on a grid below 4x4 and where nothing is inside or outside.
     """
     if min(maps.shape[1:]) < SMALLEST_GRID:
         return pd.DataFrame({"auc": np.nan, "iou": np.nan}, index=range(len(maps)))
@@ -179,9 +172,8 @@ def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Te
     """drop and increase of the target class's probability when only what the map marks is left of the image.
 
     Chattopadhyay et al. 2018, "Grad-CAM++": with Y for the image and O for the image times the map scaled to [0, 1],
-    drop = max(0, Y - O) / Y, in [0, 1], and increase = O > Y, as 0 or 1. As in the `grad-cam` package, the normalised
-    input is multiplied, so that unmarked pixels turn into the mean colour; the paper multiplies the image, which turns
-    them black. The package's own DropInConfidence is not divided by Y.
+    drop = max(0, Y - O) / Y, in [0, 1] (the `grad-cam` package does not divide), and increase = O > Y, as 0 or 1. As in
+    the package, unmarked pixels of the normalised input turn into the mean colour; in the paper they turn black.
     """
     full = _probability(predict, inputs, target)
     left = _probability(predict, inputs * heatmap(maps, inputs.shape[-1])[:, None], target)
@@ -193,9 +185,9 @@ def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor)
 
     Petsiuk et al. 2018, "RISE": the target class's probability while pixels, the highest values of the map first, pass
     from the image into the baseline (insertion, higher is better) or from the baseline into the image (deletion, lower
-    is better). In the paper insertion starts from a blurred image and deletion ends in a constant. Here each has both,
-    because the ranking of methods depends on it: the image blurred with a standard deviation of S / 16, and its mean
-    colour. The paper moves single pixels; here the curve has eight equal intervals, a trapezoid each.
+    is better). In the paper insertion starts from a blurred image and deletion ends in a constant; here each has both,
+    as the ranking of methods depends on it: the image blurred with a standard deviation of S / 16, and its mean colour.
+    The paper moves single pixels; here the curve has eight equal intervals, a trapezoid each.
     """
     size = inputs.shape[-1]
     ranks = _ranks(_enlarge(maps, size))[:, None]
@@ -219,9 +211,9 @@ def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: i
 
     Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD): removed pixels
     are imputed from their neighbours, so that the shape of the hole does not tell the class. Mean over 20, 50 and 80 %
-    removed; low most and high least are good. As in the `grad-cam` package, the normalised input is imputed, so the
-    noise of 0.01 is in its units, and the result is a probability; the paper reports the accuracy over a data set. The
-    package removes the zero half of a cam as a whole; here pixels of equal value are ranked. `seed` is the noise's.
+    removed; low most and high least are good. As in the `grad-cam` package, the normalised input is imputed and the
+    result is a probability; the paper reports the accuracy over a data set. The package removes the zero half of a cam
+    as a whole; here pixels of equal value are ranked. `seed` is the noise's.
     """
     ranks = _ranks(_enlarge(maps, inputs.shape[-1]))  # (N, S, S), 0 for the most relevant
     last = ranks[0].numel() - 1
@@ -240,9 +232,8 @@ def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: i
 def impute(image: Tensor, kept: Tensor) -> Tensor:
     """ROAD's noisy linear imputation (Rong et al. 2022, section 4): `image` (C, H, W) with the other pixels made up.
 
-    Each pixel where `kept` (H, W) is 0 becomes the weighted mean of its eight neighbours: 1/6 for those beside it, 1/12
-    for those across a corner. All are solved together; noise of 0.01 is added. It equals the `grad-cam` package's
-    result up to rounding.
+    Each pixel where `kept` (H, W) is 0 becomes the weighted mean of its eight neighbours, 1/6 for those beside it, 1/12
+    for those across a corner, all at once; noise of 0.01 is added. It is the `grad-cam` package's up to rounding.
     """
     hole = kept.numpy().ravel() == 0
     pixels = image.flatten(1).double().numpy().T  # (H W, C)
@@ -261,9 +252,8 @@ def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
     """Cascading parameter randomisation (Adebayo et al. 2018, "Sanity Checks for Saliency Maps").
 
     Yields:
-        (name, model) for each child with parameters, from the output down. It is one copy of the model, in which that
-        child and all after it have the initial weights of their layers' `reset_parameters` (and batch normalisation
-        its initial statistics). Use it before the next one is drawn. The given model is not touched.
+        (name, model) for each child with parameters, from the output down: always the same copy of the model, in which
+        that child and all after it have new weights by their layers' `reset_parameters`. Use it before the next one.
     """
     model = copy.deepcopy(model)
     children = [(name, child) for name, child in model.named_children() if [*child.parameters()]]
@@ -274,19 +264,19 @@ def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
                 elif [*module.parameters(recurse=False)]:
-                    kind = type(module).__name__
-                    raise ReproError(f"{kind} in {name} cannot be randomised: give it a method reset_parameters()")
+                    raise ReproError(
+                        f"{name} holds a {type(module).__name__} without the method reset_parameters: add it"
+                    )
         yield name, model
 
 
 def randomisation(model: nn.Module, layer: str, inputs: Tensor, seed: int = 0) -> pd.DataFrame:
-    """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after cascading randomisation.
+    """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after `cascade`; inputs (N, 3, S, S).
 
     Returns:
-        randomised ("fc", then "layer4" for both, ...), position of the image in inputs (N, 3, S, S), zero_map,
-        similarity (`rank_similarity`, for the class that the trained model predicts). The first rows, "another image",
-        hold the similarity with the next image's map, which is what centre bias alone gives. A map that stays above it
-        does not show what the model has learnt.
+        randomised ("fc", then "layer4" for both, ...), position of the image, zero_map, similarity (`rank_similarity`,
+        for the class that the trained model predicts). The first rows, "another image", hold the similarity with the
+        next image's map, as centre bias alone gives it. A map that stays above it does not show what was learnt.
     """
     device, count = next(model.parameters()).device, len(inputs)
     with torch.no_grad():
@@ -309,13 +299,10 @@ def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
-    """Whether the blocks of a stage want the same gate, as one gate per stage supposes (claim C3's premise).
-
-    Args:
-        gates: for every stage (G, N, C), of a network with a gate per block. A stage with G = 1 is left out.
+    """Whether the blocks of a stage want the same gate (G, N, C), as one gate per stage supposes (claim C3's premise).
 
     Returns:
-        A row per stage and image (position) with correlations over the C channels, in [-1, 1]:
+        A row per stage with G > 1 and image (position) with correlations over the C channels, in [-1, 1]:
         within, of the image's gates in two blocks, mean over the pairs of blocks;
         specific, the same after subtracting each channel's mean over the images in every block: what this very picture
         adds, 0 where the blocks answer it independently;

@@ -5,7 +5,6 @@
 """
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +13,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paper_repro import painters, synthetic
-from paper_repro.files import ReproError, progress, sha256_file
+from paper_repro import synthetic
+from paper_repro.files import ReproError
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.folders import open_tree
 from paper_repro.photographs.folds import committed_folds
 from paper_repro.photographs.pictures import reason_for, square_picture, squash, upright_rgb
-
-SYNTHETIC_COUNT = 900
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     """
     path = downloads.download(downloads.TRASHNET) if data == "trashnet" else Path(data).expanduser()
     if data == "synthetic":
-        code = [sha256_file(inspect.getfile(module)) for module in (synthetic, painters)]
-        folder = prepared.prepare([size, SYNTHETIC_COUNT, code], lambda new: _draw(new, size))
-        classes, boxes = synthetic.CLASSES, None
+        folder, classes, boxes = synthetic.prepare(size), synthetic.CLASSES, None
     else:
         with open_tree(path) as tree:
             folder = prepared.prepare_tree(tree, size, path.name)
@@ -92,16 +87,3 @@ def read_photograph(photograph: str | Path | Image.Image, size: int) -> np.ndarr
     except Exception as error:  # damaged files make decoders raise errors of any type
         reason = reason_for(error)
         raise ReproError(f"cannot read the photograph {photograph} ({reason}): give a JPEG or PNG") from error
-
-
-def _draw(folder: Path, size: int) -> None:
-    """Fills `folder` with the embedded pictures."""
-    with progress(SYNTHETIC_COUNT, f"drawing the synthetic pictures at {size} px", "pictures"):
-        images, masks, truth = synthetic.make(SYNTHETIC_COUNT, size, seed=0)
-    np.save(folder / "images.npy", images)
-    np.save(folder / "masks.npy", masks)
-    labels = [synthetic.CLASSES[number] for number in truth]
-    table = pd.DataFrame({"image": [f"{label}/{label}{number:04}.png" for number, label in enumerate(labels)]})
-    table = table.assign(label=labels, bytes=images[0].nbytes, width=size, height=size)
-    table["sha256"] = [hashlib.sha256(image).hexdigest() for image in images]
-    prepared.write_manifest(folder, table.assign(problem="", group=table.index, excluded=False))

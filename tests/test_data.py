@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from paper_repro import data as data_module
+from paper_repro import synthetic
 from paper_repro.data import load_dataset, read_photograph
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.photographs import prepared
@@ -192,14 +192,14 @@ def test_odd_names_survive(tree, tmp_path):
 
 def test_synthetic(monkeypatch):
     """Pictures, exact masks and labels of the embedded set, always the same; another seed is another set."""
-    monkeypatch.setattr(data_module, "SYNTHETIC_COUNT", 12)
+    monkeypatch.setattr(synthetic, "COUNT", 12)
     dataset, again = (load_dataset("synthetic", 32) for _ in range(2))
     assert dataset.images.shape == (12, 32, 32, 3) and dataset.masks.shape == (12, 32, 32)
     assert dataset.masks.dtype == bool and 0 < dataset.masks.mean() < 1
     assert dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert (dataset.table["image"].str.split("/").str[0] == dataset.table["label"]).all()
     assert dataset.fingerprint == again.fingerprint
-    assert not np.array_equal(dataset.images, data_module.synthetic.make(12, 32, seed=1)[0])
+    assert not np.array_equal(dataset.images, synthetic.make(12, 32, seed=1)[0])
 
 
 # ---- pictures ---------------------------------------------------------------------------------------------------

@@ -3,9 +3,8 @@
 A table of predictions has the columns image, fold, truth (label) and p_<class> for every class. A table of several
 repeats has a column `repeat` too; an image then appears once, and counts once, in every repeat.
 
-Every interval is a 95 % interval of a cluster bootstrap: it draws groups of near-identical photographs with
-replacement, as the rows of one group are not independent. `groups` is a Series from image names to groups; None takes
-each image as its own group.
+Every interval is a 95 % interval of a cluster bootstrap, which draws groups of near-identical photographs, as the rows
+of one group are not independent: `groups` is a Series from image names to groups, None takes each image as its own.
 """
 
 import numpy as np
@@ -20,11 +19,8 @@ CHUNK = 5_000_000  # groups drawn at a time, which bounds the memory of the boot
 
 
 def predictions_frame(images, fold: int, truth, probabilities, classes) -> pd.DataFrame:
-    """Table of test predictions, from the images' names (N,), class indices `truth` (N,) and probabilities (N, K).
-
-    Raises:
-        ReproError: wrong shapes, an index that is no class, a row that is no distribution, an image given twice.
-    """
+    """Table of test predictions, from images (N,) by name, class indices `truth` (N,), probabilities (N, K). Other
+    shapes, an index that is no class, a row that is no distribution and an image given twice are a ReproError."""
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
     needed = (len(images),), (len(images), len(classes))
     if (truth.shape, probabilities.shape) != needed:
@@ -100,12 +96,9 @@ def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
 
 
 def paired_difference(a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None) -> dict:
-    """difference, accuracy of `b` minus that of `a` on the same images, and its interval [low, high] from paired
-    resampling; images, their number; only_a and only_b, how many only that model classifies correctly.
-
-    Raises:
-        ReproError: the tables do not hold the same images, in the same repeats, with the same truth.
-    """
+    """difference, accuracy of `b` minus that of `a`, and its interval [low, high] from paired resampling; images, their
+    number; only_a and only_b, how many only that model classifies correctly. Both tables hold the same images, in the
+    same repeats, with the same truth; else a ReproError."""
     tests_a, tests_b = _tests(a, classes), _tests(b, classes)
     if len(unpaired := tests_a.index.symmetric_difference(tests_b.index)):
         repeat, image = unpaired[0]

@@ -128,8 +128,7 @@ def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure
         ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
         dots = {"s": 1000 * bins["count"] / len(frame), "clip_on": False, "label": "one bin; area: its images"}
         ax.scatter(bins["confidence"], bins["accuracy"], color=COLOURS[0], **dots)
-        width = bins["high"] - bins["low"]
-        below.bar(bins["low"], bins["count"], width, align="edge", color=COLOURS[0], edgecolor="white")
+        below.bar(bins["low"], bins["count"], 1 / len(bins), align="edge", color=COLOURS[0], edgecolor="white")
         ax.set(title=arm, ylim=(0, 1))
         below.set(xlabel="confidence", xlim=(0, 1))
     axes[0, 0].set_ylabel("accuracy")
@@ -147,8 +146,8 @@ def gate_profiles(gates: dict, truth, classes) -> Figure:
     """
     if not gates:
         raise ReproError("this model has no gates to draw: gate_profiles needs an attention arm, not `none`")
-    size = 17, 1 + 3.2 * len(gates)
-    figure, axes = plt.subplots(len(gates), 3, figsize=size, squeeze=False, width_ratios=(1, 1.4, 1))
+    figure = plt.figure(figsize=(17, 1 + 3.2 * len(gates)))
+    axes = figure.subplots(len(gates), 3, squeeze=False, width_ratios=(1, 1.4, 1))
     for (profile, difference, values), (stage, gate) in zip(axes, gates.items(), strict=True):
         gate = np.concatenate(list(np.asarray(gate)), axis=1)  # (N, G * C)
         gate = gate[:, np.argsort(-gate.mean(0))]

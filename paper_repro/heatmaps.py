@@ -30,8 +30,6 @@ ROUNDING = 1e-6  # a probability that grew by less did not grow
 CURVE_STEPS = 8  # intervals of the insertion and deletion curves
 ROAD_KEPT = (0.8, 0.5, 0.2)  # shares of the pixels that stay
 
-Predict = Callable[[Tensor], Tensor]  # inputs (N, 3, S, S) -> probabilities (N, K)
-
 
 def measure(
     model: nn.Module, layers: dict, inputs: Tensor, images, table, faithfulness_images, masks=None, boxes=None, seed=0
@@ -161,14 +159,15 @@ def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"auc": auc, "iou": iou}).where(pd.Series((inside > 0) & (outside > 0)), axis=0)
 
 
-def faithfulness(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
+def faithfulness(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
     """Faithfulness: whether the prediction of the classes `target` (N,) depends on what maps (N, h, w) mark in inputs
-    (N, 3, S, S). A row per map, with the columns of `confidence_change`, `perturbation` and `road`."""
+    (N, 3, S, S). A row per map, with the columns of `confidence_change`, `perturbation` and `road`. `predict` turns
+    inputs into probabilities (N, K)."""
     arguments = predict, maps, inputs, target
     return pd.concat([confidence_change(*arguments), perturbation(*arguments), road(*arguments, seed)], axis=1)
 
 
-def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
+def confidence_change(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
     """drop and increase of the target class's probability when only what the map marks is left of the image.
 
     Chattopadhyay et al. 2018, "Grad-CAM++": with Y for the image and O for the image times the map scaled to [0, 1],
@@ -180,7 +179,7 @@ def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Te
     return pd.DataFrame({"drop": (full - left).clip(0) / full, "increase": (left > full + ROUNDING).astype(float)})
 
 
-def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
+def perturbation(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
     """insertion_* and deletion_*: areas under the two curves, in [0, 1], with a blurred and a mean baseline.
 
     Petsiuk et al. 2018, "RISE": the target class's probability while pixels, the highest values of the map first, pass
@@ -206,7 +205,7 @@ def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor)
     return pd.DataFrame(areas)
 
 
-def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
+def road(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
     """road_most, road_least: the target class's probability after removing the most or least relevant pixels.
 
     Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD): removed pixels

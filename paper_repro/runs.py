@@ -83,10 +83,8 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
         folder = project_root() / folder
     for name in ("config.yaml", "metrics.json", *(["done"] if finished else [])):
         if not (folder / name).exists():
-            raise ReproError(
-                f"{folder} is no finished run ({name} is missing): make it with `make reproduce`, or run "
-                "notebook 02 (arm none, plain CNNs) or 03 (attention arms) from top to bottom"
-            )
+            remedy = "make it with `make reproduce`, or run notebook 02 (arm none, plain CNNs) or 03 from top to bottom"
+            raise ReproError(f"{folder} is no finished run ({name} is missing): {remedy}")
     config = load_profile(folder / "config.yaml")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     details = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
@@ -115,12 +113,8 @@ def _weights(folder: Path, recorded: str) -> Path:
 
 
 def write_run(folder: Path, config: Config, history, predictions, metrics: dict, details: dict, weights: bytes) -> None:
-    """Writes a run's files; where one cannot be written, an older run stays as it was.
-
-    Args:
-        details: content of environment.json, with the run's key and the weights' sha256.
-        weights: content of weights.safetensors.
-    """
+    """Writes a run's files; where one cannot be written, an older run stays as it was. `details` is the content of
+    environment.json, with the run's key and the weights' sha256, `weights` that of weights.safetensors."""
     text = StringIO()
     YAML().dump(config.model_dump(), text)
     files = {
@@ -154,8 +148,7 @@ def record_completion(folder: str | Path) -> None:
     if record:
         Path(record).write_text(json.dumps({"folder": str(folder.resolve())}), encoding="utf-8")
     elif (folder / "metrics.json").exists():
-        with atomic_write(folder / "done") as path:
-            path.write_text(vouch(folder), encoding="utf-8")
+        write_files(folder, {"done": vouch(folder).encode()})
 
 
 def environment(config: Config) -> dict:

@@ -1,10 +1,10 @@
 """Test predictions and the measures computed from them: accuracy, macro-F1, calibration error, confusion matrix.
 
-A table of predictions has the columns image, truth (label) and p_<class> for every class. A table of several repeats
-has a column `repeat` too; an image then appears once, and counts once, in every repeat.
+A table of predictions has the columns image, fold, truth (label) and p_<class> for every class. A table of several
+repeats has a column `repeat` too; an image then appears once, and counts once, in every repeat.
 
-Every interval is a 95 % interval of a cluster bootstrap: it draws groups of near-identical photographs with
-replacement, not single rows, because the rows of one group are not independent.
+Every interval is a 95 % interval of a cluster bootstrap, which draws groups of near-identical photographs, as the rows
+of one group are not independent: `groups` is a Series from image names to groups, None takes each image as its own.
 """
 
 import numpy as np
@@ -14,26 +14,17 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from paper_repro.files import ReproError
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017
+RESAMPLES = 2000  # of the bootstrap
 CHUNK = 5_000_000  # groups drawn at a time, which bounds the memory of the bootstrap
 
 
 def predictions_frame(images, fold: int, truth, probabilities, classes) -> pd.DataFrame:
-    """Table of test predictions, one row per image: image, fold, truth (label), p_<class> for every class.
-
-    Args:
-        images: (N,) names.
-        truth: (N,) class indices.
-        probabilities: (N, K); each row sums to 1.
-
-    Raises:
-        ReproError: wrong shapes, an index that is no class, a row that is no distribution, an image given twice.
-    """
+    """Table of test predictions, from images (N,) by name, class indices `truth` (N,), probabilities (N, K). Other
+    shapes, an index that is no class, a row that is no distribution and an image given twice are a ReproError."""
     truth, probabilities = np.asarray(truth), np.asarray(probabilities)
-    if truth.shape != (len(images),) or probabilities.shape != (len(images), len(classes)):
-        raise ReproError(
-            f"{len(images)} images of {len(classes)} classes need as many truths and rows of "
-            f"probabilities, not shapes {truth.shape} and {probabilities.shape}"
-        )
+    needed = (len(images),), (len(images), len(classes))
+    if (truth.shape, probabilities.shape) != needed:
+        raise ReproError(f"truth and probabilities need the shapes {needed}, not {truth.shape}, {probabilities.shape}")
     if not np.isin(truth, np.arange(len(classes))).all():
         raise ReproError(f"truth must hold class indices in 0..{len(classes) - 1}, not {np.unique(truth)}")
     frame = pd.DataFrame({"image": images, "fold": fold, "truth": np.asarray(classes, object)[truth]})
@@ -47,18 +38,12 @@ def read_predictions(path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"image": str, "truth": str}, keep_default_na=False)
 
 
-def metrics(
-    predictions: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
-) -> dict:
+def metrics(predictions: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0) -> dict:
     """Measures of one model's test predictions, ready for JSON.
 
-    Intervals are percentile intervals but for ece. The noise in its bins biases a calibration error upwards, in a
-    resample once more than in the sample, so its interval is reflected at the estimate (the basic bootstrap), cut at 0
-    and widened to hold the estimate. Even so it reaches a calibrated model's 0 in about 6 of 10 samples only: compare
-    models by it, do not test one against 0.
-
-    Args:
-        groups: from image names to groups; None takes each image as its own group.
+    Intervals are percentile intervals but for ece. Noise in its bins biases it upwards, in a resample once more, so its
+    interval is reflected at the estimate (the basic bootstrap), cut at 0 and widened to hold the estimate. Even so it
+    reaches a calibrated model's 0 in about 6 of 10 samples only: compare models by it, do not test one against 0.
 
     Returns:
         images and groups, their numbers; accuracy, macro_f1 (over all classes; a class neither present nor predicted
@@ -81,8 +66,8 @@ def metrics(
         return {"accuracy": hits.sum(1) / count, "macro_f1": f1.mean(1), "ece": np.abs(sums["gap"]).sum(1) / count}
 
     group = _group_index(predictions["image"], groups)
-    intervals = _bootstrap(values, group, scores, seed, resamples)
-    found = {"images": len(tests), "groups": int(group.max()) + 1}
+    intervals = _bootstrap(values, group, scores, seed)
+    found: dict = {"images": len(tests), "groups": int(group.max()) + 1}
     for name, [estimate] in scores({name: value.sum(0, keepdims=True) for name, value in values.items()}).items():
         low, high = intervals[name]
         if name == "ece":
@@ -99,13 +84,10 @@ def confusion(predictions: pd.DataFrame, classes) -> pd.DataFrame:
 
 
 def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
-    """Mean confidence and accuracy in 15 equal-width bins ]low, high] of the predicted class's probability.
+    """low, high, count, confidence and accuracy (NaN where empty) of 15 equal bins ]low, high] of the confidence.
 
-    The expected calibration error is the mean `|accuracy - confidence|` over these bins, weighted by `count`
-    (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2).
-
-    Returns:
-        A row per bin: low, high, count, and confidence and accuracy, both NaN in an empty bin.
+    Confidence is the predicted class's probability. The expected calibration error (Guo et al. 2017, "On Calibration of
+    Modern Neural Networks", section 2) is the mean `|accuracy - confidence|` over these bins, weighted by `count`.
     """
     bins = _tests(predictions, classes).rename(columns={"correct": "accuracy"}).groupby("bin")
     table = pd.DataFrame({"low": np.arange(BINS) / BINS, "high": np.arange(1, BINS + 1) / BINS})
@@ -113,18 +95,10 @@ def reliability(predictions: pd.DataFrame, classes) -> pd.DataFrame:
     return table.join(bins[["confidence", "accuracy"]].mean())
 
 
-def paired_difference(
-    a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
-) -> dict:
-    """Accuracy of `b` minus accuracy of `a` on the same images, with its interval from paired resampling.
-
-    Returns:
-        difference in [-1, 1], interval [low, high], images, only_a and only_b (how many images only that model
-        classifies correctly).
-
-    Raises:
-        ReproError: the tables do not hold the same images, in the same repeats, with the same truth.
-    """
+def paired_difference(a: pd.DataFrame, b: pd.DataFrame, classes, groups: pd.Series | None = None) -> dict:
+    """difference, accuracy of `b` minus that of `a`, and its interval [low, high] from paired resampling; images, their
+    number; only_a and only_b, how many only that model classifies correctly. Both tables hold the same images, in the
+    same repeats, with the same truth; else a ReproError."""
     tests_a, tests_b = _tests(a, classes), _tests(b, classes)
     if len(unpaired := tests_a.index.symmetric_difference(tests_b.index)):
         repeat, image = unpaired[0]
@@ -137,22 +111,19 @@ def paired_difference(
         image = both["image"][differs].iloc[0]
         raise ReproError(f"{image!r} has another truth in each table; compare runs on the same data")
     gain = both["correct_b"].astype(int) - both["correct_a"]
-    mean, *interval = mean_interval(both["image"], gain, groups, seed, resamples)
+    mean, *interval = mean_interval(both["image"], gain, groups)
     only_a, only_b = int((gain < 0).sum()), int((gain > 0).sum())
     return {"difference": mean, "interval": interval, "images": len(both), "only_a": only_a, "only_b": only_b}
 
 
-def mean_interval(
-    images: pd.Series, values: pd.Series, groups: pd.Series | None = None, seed: int = 0, resamples: int = 2000
-) -> tuple[float, float, float]:
+def mean_interval(images: pd.Series, values: pd.Series, groups: pd.Series | None = None) -> tuple[float, float, float]:
     """(mean, low, high) of a measure of single images, such as a column of `heatmaps.measure`; NaN is left out."""
     images, values = images[values.notna()], values.dropna()
     if values.empty:
         return np.nan, np.nan, np.nan
-    pairs = {"total and count": np.stack([values.to_numpy(float), np.ones(len(values))], axis=1)}
-    group = _group_index(images, groups)
-    intervals = _bootstrap(pairs, group, lambda sums: {"mean": np.divide(*sums["total and count"].T)}, seed, resamples)
-    return float(values.mean()), *intervals["mean"]
+    sums = {"total": values.to_numpy(float), "count": np.ones(len(values))}
+    found = _bootstrap(sums, _group_index(images, groups), lambda sums: {"mean": sums["total"] / sums["count"]}, seed=0)
+    return float(values.mean()), *found["mean"]
 
 
 def _tests(predictions, classes):
@@ -161,30 +132,23 @@ def _tests(predictions, classes):
         raise ReproError("the predictions hold no image; check the split")
     columns = [f"p_{name}" for name in classes]
     if columns != [name for name in predictions if name.startswith("p_")]:
-        raise ReproError(
-            f"the predictions must have the columns {columns}, not {list(predictions)}; they belong to other classes"
-        )
+        raise ReproError(f"the predictions have the columns {list(predictions)}, not {columns}: give their own classes")
     index = pd.MultiIndex.from_frame(predictions.assign(repeat=predictions.get("repeat", 0))[["repeat", "image"]])
     if index.has_duplicates:
         repeat, image = index[index.duplicated()][0]
-        raise ReproError(
-            f"{image!r} appears more than once in the predictions of repeat {repeat}; "
-            "each image is tested in one fold only"
-        )
+        raise ReproError(f"{image!r} appears more than once in the predictions of repeat {repeat}: keep one row")
     truth = pd.Index(classes).get_indexer(predictions["truth"])
     if (truth < 0).any():
         raise ReproError(f"truth {predictions['truth'].iloc[truth.argmin()]!r} is none of {list(classes)}")
     probabilities = predictions[columns].to_numpy(float)
-    in_range = ((probabilities >= 0) & np.isfinite(probabilities)).all(1)
-    bad = ~(in_range & (np.abs(probabilities.sum(1) - 1) < 2e-3))  # half precision misses 1 by up to 1e-3
-    if bad.any():
+    sum_is_1 = np.abs(probabilities.sum(1) - 1) < 2e-3  # half precision misses 1 by up to 1e-3
+    if (bad := ~((probabilities >= 0).all(1) & sum_is_1)).any():
         raise ReproError(
             f"the probabilities of {predictions['image'][bad].iloc[0]!r} are {probabilities[bad][0]}: "
             "no distribution over the classes; pass softmax outputs, and look for a training that diverged"
         )
     tests = pd.DataFrame({"truth": truth, "predicted": probabilities.argmax(1)}, index)
-    tests["correct"] = tests["truth"] == tests["predicted"]
-    tests["confidence"] = probabilities.max(1)
+    tests["confidence"], tests["correct"] = probabilities.max(1), tests["truth"] == tests["predicted"]
     tests["bin"] = (np.ceil(tests["confidence"] * BINS).astype(int) - 1).clip(0, BINS - 1)  # ]m / BINS, (m + 1) / BINS]
     return tests
 
@@ -194,13 +158,11 @@ def _group_index(images, groups):
     if groups is None:
         return pd.factorize(images)[0]
     if not isinstance(groups, pd.Series) or not images.isin(groups.index).all():
-        raise ReproError(
-            'groups must be a Series from every image\'s name to its group, such as folds.set_index("image")["group"]'
-        )
+        raise ReproError('groups must name every image\'s group, as the Series folds.set_index("image")["group"] does')
     return pd.factorize(groups.loc[images])[0]
 
 
-def _bootstrap(values, group, scores, seed, resamples):
+def _bootstrap(values, group, scores, seed):
     """95 % percentile interval {name: [low, high]} of every score over resampled groups.
 
     values: {name: (N, ...)}, to be summed; scores: from the sums of B resamples {name: (B, ...)} to {name: (B,)}.
@@ -210,10 +172,8 @@ def _bootstrap(values, group, scores, seed, resamples):
         per_group[name] = np.zeros((count, *value.shape[1:]))
         np.add.at(per_group[name], group, value)
     rng, step, chunks = np.random.default_rng(seed), max(1, CHUNK // count), []
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        times = np.stack(
-            [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(size)], dtype=float
-        )  # (B, G)
+    for start in range(0, RESAMPLES, step):
+        drawn = [rng.integers(count, size=count) for _ in range(min(step, RESAMPLES - start))]
+        times = np.stack([np.bincount(groups, minlength=count) for groups in drawn], dtype=float)  # (B, G)
         chunks.append(pd.DataFrame(scores({name: np.tensordot(times, sums, 1) for name, sums in per_group.items()})))
     return pd.concat(chunks).quantile([0.025, 0.975]).to_dict("list")

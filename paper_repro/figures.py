@@ -7,6 +7,7 @@ x1, y1 of the frame. Colour-blind readers can tell the colours apart. Names are 
 import math
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -26,7 +27,8 @@ COLOURS = sns.color_palette("colorblind", 10)
 RIGHT, WRONG = COLOURS[0], COLOURS[3]
 HEAT, DIVERGING = "viridis", "PuOr"
 EDGE = [withStroke(linewidth=4, foreground="black")]  # keeps white lines visible on white
-SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}  # tick labels
+SLANTED: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}  # tick labels
+BARE = {"xticks": [], "yticks": [], "frame_on": False}  # axes of a picture
 lecture = mpl.rc_context(
     {
         "figure.constrained_layout.use": True,
@@ -47,13 +49,11 @@ def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Fig
     """Images (N, S, S, 3), N > 0, with a label each, and the outline of the object's mask or its boxes where given."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.7 * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for i, ax in enumerate(axes.flat[: len(images)]):
-        ax.imshow(images[i])
-        ax.set_title(_wrap(labels[i], 18))
-        _outline(ax, len(images[i]), None if masks is None else masks[i], None if boxes is None else boxes[i])
+    figure, axes = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.7 * rows), squeeze=False, subplot_kw=BARE)
+    for i, (ax, image, label) in enumerate(zip(axes.flat[: len(images)], images, labels, strict=True)):
+        ax.imshow(image)
+        ax.set_title("\n".join(fill(line, 18) for line in label.splitlines()))
+        _outline(ax, len(image), None if masks is None else masks[i], None if boxes is None else boxes[i])
     return figure
 
 
@@ -95,9 +95,8 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
 @lecture
 def confusion_matrix(counts: pd.DataFrame, title: str = "") -> Figure:
     """A confusion matrix (K, K), rows = truth: the shares of each true class as colour, with the counts as text."""
-    size = len(counts)
-    figure, ax = plt.subplots(figsize=(4 + 0.85 * size, 2 + 0.85 * size), layout="compressed")
-    figure.colorbar(_confusion(ax, counts, title), ax=ax, label="share of the true class")
+    figure, ax = plt.subplots(figsize=(4 + 0.85 * len(counts), 2 + 0.85 * len(counts)), layout="compressed")
+    figure.colorbar(_confusion(ax, counts, title)[0], ax=ax, label="share of the true class")
     ax.set_ylabel("truth")
     return figure
 
@@ -107,9 +106,9 @@ def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> 
     """Two confusion matrices over the same classes and, third, b's shares minus a's in percentage points."""
     size = len(a)
     figure, axes = plt.subplots(1, 3, figsize=(5 + 2.55 * size, 2 + 0.85 * size), sharey=True, layout="compressed")
-    _confusion(axes[0], a, names[0])
-    shares = _confusion(axes[1], b, names[1])
-    change = 100 * (_shares(b) - _shares(a))
+    _, shares_a = _confusion(axes[0], a, names[0])
+    shares, shares_b = _confusion(axes[1], b, names[1])
+    change = 100 * (shares_b - shares_a)
     limit = max(1.0, float(change.abs().max(axis=None)))
     text = change.round().add(0.0).map("{:+.0f}".format)  # adding 0 turns -0 into 0
     changes = _matrix(axes[2], change, text, f"{names[1]} minus {names[0]}", cmap=DIVERGING, vmin=-limit, vmax=limit)
@@ -122,15 +121,14 @@ def confusion_pair(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> 
 @lecture
 def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure:
     """Accuracy against confidence in the bins of the calibration error, and the images per bin, per arm."""
-    size, rows = (1.2 + 4.5 * len(predictions), 6.5), {"sharex": True, "sharey": "row", "height_ratios": (3, 1)}
-    figure, axes = plt.subplots(2, len(predictions), figsize=size, squeeze=False, **rows)
+    figure = plt.figure(figsize=(1.2 + 4.5 * len(predictions), 6.5))
+    axes = figure.subplots(2, len(predictions), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1))
     for (ax, below), (arm, frame) in zip(axes.T, predictions.items(), strict=True):
         bins = reliability(frame, classes)
         ax.plot([0, 1], [0, 1], "--", color="grey", linewidth=1.5, label="calibrated")
         dots = {"s": 1000 * bins["count"] / len(frame), "clip_on": False, "label": "one bin; area: its images"}
         ax.scatter(bins["confidence"], bins["accuracy"], color=COLOURS[0], **dots)
-        width = bins["high"] - bins["low"]
-        below.bar(bins["low"], bins["count"], width, align="edge", color=COLOURS[0], edgecolor="white")
+        below.bar(bins["low"], bins["count"], 1 / len(bins), align="edge", color=COLOURS[0], edgecolor="white")
         ax.set(title=arm, ylim=(0, 1))
         below.set(xlabel="confidence", xlim=(0, 1))
     axes[0, 0].set_ylabel("accuracy")
@@ -141,22 +139,15 @@ def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure
 
 @lecture
 def gate_profiles(gates: dict, truth, classes) -> Figure:
-    """What the gates do for each class, one row per stage.
+    """What the gates (G, N, C) of each stage do for the classes `truth` (N,), one row per stage; {} is an error.
 
-    Left: the mean gate of all images over the stage's channels, sorted, with the band that holds 80 % of the images.
-    Middle: each class's mean minus that mean, channels in the same order. Right: the values of all gates.
-
-    Args:
-        gates: for every stage (G, N, C); the gates of its blocks (G > 1) are drawn as one row of G x C channels.
-        truth: (N,) class indices.
-
-    Raises:
-        ReproError: a model without gates.
+    Left: the mean gate of all images over the stage's G x C channels, sorted, with the band that holds 80 % of the
+    images. Middle: each class's mean minus that mean, channels in the same order. Right: the values of all gates.
     """
     if not gates:
         raise ReproError("this model has no gates to draw: gate_profiles needs an attention arm, not `none`")
-    size, columns = (17, 1 + 3.2 * len(gates)), {"width_ratios": (1, 1.4, 1)}
-    figure, axes = plt.subplots(len(gates), 3, figsize=size, squeeze=False, **columns)
+    figure = plt.figure(figsize=(17, 1 + 3.2 * len(gates)))
+    axes = figure.subplots(len(gates), 3, squeeze=False, width_ratios=(1, 1.4, 1))
     for (profile, difference, values), (stage, gate) in zip(axes, gates.items(), strict=True):
         gate = np.concatenate(list(np.asarray(gate)), axis=1)  # (N, G * C)
         gate = gate[:, np.argsort(-gate.mean(0))]
@@ -194,17 +185,14 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
         show_photo: False shows the photograph neither beside the maps nor under them.
     """
     shown = max(len(row["panels"]) for row in rows) + show_photo
-    size = (2.6 * shown + 3.4, 2.8 * len(rows) + 1)
-    figure, axes = plt.subplots(len(rows), shown + 1, figsize=size, squeeze=False, layout="compressed")
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
+    figure = plt.figure(figsize=(2.6 * shown + 3.4, 2.8 * len(rows) + 1), layout="compressed")
+    axes = figure.subplots(len(rows), shown + 1, squeeze=False, subplot_kw=BARE)
     same_titles = len({tuple(title for title, _ in row["panels"]) for row in rows}) == 1
     for (text, *pictures), row in zip(axes, rows, strict=True):
         size, region = len(row["image"]), (row.get("mask"), row.get("boxes"))
         sign, colour = ("✓ right", RIGHT) if row["right"] else ("✗ wrong", WRONG)
         text.set_aspect("equal")
-        caption = _wrap(f"{row['caption']}\n{sign}", 19)
+        caption = "\n".join(fill(line, 19) for line in [*row["caption"].splitlines(), sign])
         text.text(0, 0.5, caption, color=colour, va="center", transform=text.transAxes)
         if show_photo:
             photo, *pictures = pictures
@@ -217,25 +205,20 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
                 ax.set_title(title)
             if cam is not None:
                 _outline(ax, size, *region)
-    bar = {"label": "share of the\nmap's maximum", "ticks": [0, 0.5, 1], "shrink": min(1, 2 / len(rows)), "pad": 0.01}
-    figure.colorbar(mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT), ax=axes, **bar)
+    shades = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+    bar = figure.colorbar(shades, ax=axes, ticks=[0, 0.5, 1], shrink=min(1, 2 / len(rows)), pad=0.01)
+    bar.set_label("share of the\nmap's maximum")
     return figure
 
 
 def save(figure: Figure, path, data: pd.DataFrame) -> None:
-    """Write the figure as <path>.png and <path>.svg and the numbers it shows as <path>.csv."""
-    path = Path(path)
-    # No date and a fixed salt: the same figure gives the same file.
-    for kind, options in {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}.items():
+    """Writes the figure as <path>.png and <path>.svg and the numbers it shows as <path>.csv."""
+    path, kinds = Path(path), (("png", {"dpi": 150}), ("svg", {"metadata": {"Date": None}}))
+    for kind, options in kinds:  # no date and a fixed salt: the same figure gives the same file
         with atomic_write(path.with_name(f"{path.name}.{kind}")) as temporary, mpl.rc_context({"svg.hashsalt": "0"}):
             figure.savefig(temporary, format=kind, **options)
     with atomic_write(path.with_name(f"{path.name}.csv")) as temporary:
         data.to_csv(temporary, index=False)
-
-
-def _wrap(text, width):
-    """Text whose lines are no longer than width; its own line breaks stay."""
-    return "\n".join(fill(line, width) for line in text.splitlines())
 
 
 def _outline(ax, size, mask, boxes):
@@ -243,8 +226,7 @@ def _outline(ax, size, mask, boxes):
     if mask is not None and mask.any():
         # Padding closes the outline of an object that reaches the frame.
         at = np.arange(-1, size + 1).clip(-0.5, size - 0.5)
-        edge = ax.contour(at, at, np.pad(mask, 1).astype(float), [0.5], colors="white", linewidths=2)
-        edge.set_path_effects(EDGE)
+        ax.contour(at, at, np.pad(mask, 1) * 1.0, [0.5], colors="white", linewidths=2).set_path_effects(EDGE)
     for x0, y0, x1, y1 in () if boxes is None else np.asarray(boxes) * size - 0.5:
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=2, path_effects=EDGE))
 
@@ -270,10 +252,10 @@ def _heat(ax, cam, image, size):
 
 
 def _confusion(ax, counts, title):
-    """One confusion matrix: shares as colour and, above the counts, as text."""
-    shares = _shares(counts)
+    """One confusion matrix, shares as colour and, above the counts, as text; returns the picture and the shares."""
+    shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)  # zeros for a class without images
     text = shares.map("{:.0%}".format) + counts.map("\n{}".format)
-    return _matrix(ax, shares, text, title, cmap=HEAT, vmin=0, vmax=1)
+    return _matrix(ax, shares, text, title, cmap=HEAT, vmin=0, vmax=1), shares
 
 
 def _matrix(ax, values, text, title, **colours):
@@ -286,8 +268,3 @@ def _matrix(ax, values, text, title, **colours):
     ax.set_xticks(range(len(values)), values.columns, **SLANTED)
     ax.set_yticks(range(len(values)), values.index)
     return picture
-
-
-def _shares(counts):
-    """Each row divided by its sum; a class without images has zeros."""
-    return counts.div(counts.sum(axis=1).clip(lower=1), axis=0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 PARTIAL = ".partial-"  # what begins the name of a file that is being written
@@ -19,11 +20,7 @@ class ReproError(ValueError):
 
 def project_root() -> Path:
     """The project's folder: the nearest one at or above the working directory that holds `pyproject.toml` and
-    `notebooks`, else the one this package was installed from (editable).
-
-    Raises:
-        ReproError: neither exists, for example in a notebook copied out of the repository.
-    """
+    `notebooks`, else the one this package was installed from (editable), else a ReproError."""
     here = Path.cwd().resolve()
     for folder in [here, *here.parents, Path(__file__).resolve().parents[1]]:
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
@@ -34,29 +31,20 @@ def project_root() -> Path:
 def cache_dir(*parts: str) -> Path:
     """A folder for prepared images, checkpoints and weights, created on demand, outside the work tree:
     `$PAPER_REPRO_CACHE`, default the user's cache folder."""
-    from platformdirs import user_cache_dir
-
     folder = Path(os.environ.get("PAPER_REPRO_CACHE") or user_cache_dir("paper_repro")).joinpath(*parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ReproError(
-            f"cannot create the cache folder {folder} ({error.strerror}): "
-            "set PAPER_REPRO_CACHE to a folder you may write to"
-        ) from error
+        remedy = "set PAPER_REPRO_CACHE to a folder you may write to"
+        raise ReproError(f"cannot create the cache folder {folder} ({error.strerror}): {remedy}") from error
     return folder
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; at success it is synced to disk and renamed to `path`, at an
-    error it is removed, so that `path` holds the old content or the new, never a part.
-
-    Raises:
-        ReproError: the folder cannot be written to or the disk is full.
-    """
-    path = Path(path)
-    temporary = None
+    """Yields a temporary path beside `path`; at success it is synced to disk and renamed to `path`, at an error it is
+    removed, so that `path` holds the old content or the new, never a part. A ReproError names a full disk."""
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A prefix of its own length: a name of 255 bytes has no room for a suffix.
@@ -76,9 +64,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 os.close(folder)
     except OSError as error:
         raise ReproError(
-            f"cannot write {path} ({error.strerror or error}): free some space or choose another "
-            "folder (OUT for results, PAPER_REPRO_CACHE for checkpoints); "
-            "files written before are untouched"
+            f"cannot write {path} ({error.strerror or error}): free some space or choose another folder (OUT for "
+            "results, PAPER_REPRO_CACHE for checkpoints); files written before are untouched"
         ) from error
     finally:
         if temporary is not None:

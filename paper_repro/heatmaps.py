@@ -23,41 +23,25 @@ from torchvision.transforms.functional import gaussian_blur
 from paper_repro.files import ReproError
 from paper_repro.gradcam import GradCAM, heatmap
 
+BATCH = 50  # images or maps at a time
 SMALLEST_GRID = 4  # cells a side; on a coarser grid no localisation is claimed
 LARGEST_BOX = 0.5  # share of the frame; a larger box holds most of almost any map
 ROUNDING = 1e-6  # a probability that grew by less did not grow
+CURVE_STEPS = 8  # intervals of the insertion and deletion curves
 ROAD_KEPT = (0.8, 0.5, 0.2)  # shares of the pixels that stay
-
-Predict = Callable[[Tensor], Tensor]  # inputs (N, 3, S, S) -> probabilities (N, K)
 
 
 def measure(
-    model: nn.Module,
-    layers: dict[str, nn.Module],
-    inputs: Tensor,
-    images: np.ndarray,
-    truth,
-    names,
-    masks: np.ndarray | None = None,
-    boxes: list[np.ndarray] | None = None,
-    faithfulness_images: int = 24,
-    steps: int = 8,
-    batch_size: int = 50,
-    seed: int = 0,
+    model: nn.Module, layers: dict, inputs: Tensor, images, table, faithfulness_images, masks=None, boxes=None, seed=0
 ) -> pd.DataFrame:
     """All measures of Grad-CAM and of the trivial maps, for the class that the model predicts.
 
     Args:
-        model: in evaluation mode.
-        inputs: (N, 3, S, S) float, as the model takes them.
-        images: the same as (N, S, S, 3) uint8.
-        truth: (N,) class indices.
-        names: (N,) names of the images.
-        masks: (N, S, S) bool.
-        boxes: N arrays (k, 4) of fractions x0, y0, x1, y1 of the frame; k = 0 for an image without a usable box.
-        faithfulness_images: number of images whose faithfulness is measured, as it takes many passes. They are evenly
-            spaced, and so the same for every model.
-        steps: intervals of the insertion and deletion curves.
+        layers: modules of the model, by name; the model is in evaluation mode.
+        inputs: (N, 3, S, S) float, as the model takes them; images: the same as (N, S, S, 3) uint8.
+        table: N rows with the columns image (name) and truth (class index).
+        faithfulness_images: faithfulness takes many passes; it is measured on so many images, evenly spaced.
+        masks: (N, S, S) bool, the object's pixels; boxes: N arrays (k, 4) of fractions x0, y0, x1, y1 of the frame.
         seed: of the random maps and of ROAD's noise.
 
     Returns:
@@ -72,41 +56,36 @@ def measure(
     def predict(batch):
         return model(batch.to(device)).softmax(1).cpu()
 
-    confidence, predicted = torch.cat([predict(batch) for batch in inputs.split(batch_size)]).max(1)
-    described = pd.DataFrame({"image": np.asarray(names), "truth": np.asarray(truth)})
-    described = described.assign(predicted=predicted.numpy(), confidence=confidence.numpy())
+    confidence, predicted = torch.cat([predict(batch) for batch in inputs.split(BATCH)]).max(1)
+    described = table[["image", "truth"]].assign(predicted=predicted.numpy(), confidence=confidence.numpy())
     inside_boxes = None if boxes is None else np.stack([box_mask(box, inputs.shape[-1]) for box in boxes])
     evenly_spaced = np.linspace(0, count - 1, min(faithfulness_images, count)).round().astype(int)
     tables = []
     for layer, module in layers.items():
-        cams = _cams(model, module, inputs, predicted, batch_size)
-        grid = tuple(cams.shape[1:])
+        cams = _cams(model, module, inputs, predicted)
+        grid = cams.shape[1], cams.shape[2]
         by_name = {"gradcam": cams, **trivial_maps(images, grid, seed)}
         maps = torch.cat([*by_name.values()])  # (M, h, w): N of each name, together, as small batches are slow
         image_of = np.tile(np.arange(count), len(by_name))  # (M,)
         located, tested = [], []
-        for rows in _batches(np.arange(len(maps)), batch_size):
+        for rows in np.split(np.arange(len(maps)), range(BATCH, len(maps), BATCH)):
             regions = [None if region is None else region[image_of[rows]] for region in (masks, inside_boxes)]
-            located.append(localisation(maps[rows], *regions))
-        for rows in _batches(np.flatnonzero(np.isin(image_of, evenly_spaced)), batch_size):
+            located.append(localisation(maps[rows], *regions).set_index(rows))
+        chosen = np.flatnonzero(np.isin(image_of, evenly_spaced))
+        for rows in np.split(chosen, range(BATCH, len(chosen), BATCH)):
             batch = inputs[image_of[rows]].contiguous(), predicted[image_of[rows]]
-            tested.append(faithfulness(predict, maps[rows], *batch, steps, seed).set_index(rows))
-        table = described.iloc[image_of].reset_index(drop=True).assign(layer=layer, grid=f"{grid[0]}x{grid[1]}")
-        table["map"], table["zero_map"] = np.repeat([*by_name], count), _empty(maps)
-        tables.append(pd.concat([table, pd.concat(located, ignore_index=True), pd.concat(tested)], axis=1))
+            tested.append(faithfulness(predict, maps[rows], *batch, seed).set_index(rows))
+        found = described.iloc[image_of].reset_index(drop=True).assign(layer=layer, grid=f"{grid[0]}x{grid[1]}")
+        found["map"], found["zero_map"] = np.repeat([*by_name], count), (maps <= 0).flatten(1).all(1).numpy()
+        tables.append(pd.concat([found, pd.concat(located), pd.concat(tested)], axis=1))
     return pd.concat(tables, ignore_index=True)
 
 
 def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> dict[str, Tensor]:
-    """Maps (N, h, w) that know nothing of the model, on the cam's own grid, so that all maps are equally coarse.
+    """Maps (N, h, w) that know nothing of the model, on the cam's grid (h, w), so that all maps are equally coarse.
 
-    Args:
-        images: (N, S, S, 3) uint8.
-        grid: (h, w).
-
-    Returns:
-        uniform; centre, a Gaussian whose standard deviation is a quarter of the frame; edges, the mean Sobel magnitude
-        of the grey image in each cell; random, independent uniform cells.
+    From images (N, S, S, 3) uint8: uniform; centre, a Gaussian whose standard deviation is a quarter of the frame;
+    edges, the mean Sobel magnitude of the grey image in each cell; random, independent uniform cells.
     """
     grey = images.astype(np.float32).mean(3)
     edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
@@ -120,19 +99,12 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> di
     }
 
 
-# ---- localisation: does the map lie on the object? -----------------------------------------------
-
-
 def localisation(maps: Tensor, masks: np.ndarray | None, inside_boxes: np.ndarray | None) -> pd.DataFrame:
-    """How well maps (N, h, w) lie on the object: a row per map, columns for the truth that is given.
-
-    Args:
-        masks: (N, S, S) bool, the object's pixels.
-        inside_boxes: (N, S, S) bool, the pixels inside its boxes (`box_mask`).
+    """Localisation: whether maps (N, h, w) lie on the object, given by its pixels or those of its boxes (N, S, S) bool.
 
     Returns:
-        box_area, box_gain, mask_area, mask_gain (`energy`), mask_auc, mask_iou (`ranking`). All but the areas are NaN
-        on grids below 4x4, and box_gain for boxes that cover half of the frame or more.
+        A row per map: box_area, box_gain, mask_area, mask_gain (`energy`), mask_auc, mask_iou (`ranking`). All but the
+        areas are NaN on grids below 4x4, and box_gain for boxes that cover half of the frame or more.
     """
     tables = [pd.DataFrame(index=range(len(maps)))]
     if inside_boxes is not None:
@@ -156,8 +128,8 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
     """area and gain of maps (N, h, w) in regions (N, S, S) bool.
 
     gain is the share of the map's sum inside the region (the energy-based pointing game, Wang et al. 2020,
-    "Score-CAM") minus area, the region's share of the frame, which is what a uniform map scores. So 0 is chance and
-    1 - area the best. An empty map counts as a uniform one. gain is NaN on a grid below 4x4 and for an empty region.
+    "Score-CAM") minus area, the region's share of the frame, which a uniform map scores. So 0 is chance and 1 - area
+    the best. An empty map counts as a uniform one. gain is NaN on a grid below 4x4 and for an empty region.
     """
     area = regions.mean((1, 2))
     enlarged = _enlarge(maps, regions.shape[-1]).double().numpy()
@@ -170,9 +142,8 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
 def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     """auc and iou, in [0, 1]: whether maps (N, h, w) rank the pixels of masks (N, S, S) bool first, at any scale.
 
-    auc is the area under the ROC curve of the pixels' values, as the Mann-Whitney statistic; 0.5 is chance. iou is the
-    intersection over union of the mask and as many of the highest pixels as it has. Both are NaN on a grid below 4x4
-    and for a mask without pixels inside or outside.
+    auc is the area under the ROC curve of the pixels' values; 0.5 is chance. iou is the intersection over union of the
+    mask and as many of the highest pixels as it has. NaN on a grid below 4x4 and where nothing is inside or outside.
     """
     if min(maps.shape[1:]) < SMALLEST_GRID:
         return pd.DataFrame({"auc": np.nan, "iou": np.nan}, index=range(len(maps)))
@@ -188,74 +159,60 @@ def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"auc": auc, "iou": iou}).where(pd.Series((inside > 0) & (outside > 0)), axis=0)
 
 
-# ---- faithfulness: does the prediction depend on what the map marks? -----------------------------
+def faithfulness(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
+    """Faithfulness: whether the prediction of the classes `target` (N,) depends on what maps (N, h, w) mark in inputs
+    (N, 3, S, S). A row per map, with the columns of `confidence_change`, `perturbation` and `road`. `predict` turns
+    inputs into probabilities (N, K)."""
+    arguments = predict, maps, inputs, target
+    return pd.concat([confidence_change(*arguments), perturbation(*arguments), road(*arguments, seed)], axis=1)
 
 
-def faithfulness(
-    predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, steps: int = 8, seed: int = 0
-) -> pd.DataFrame:
-    """How much the prediction of the classes `target` (N,) depends on what maps (N, h, w) mark in inputs (N, 3, S, S).
-
-    Returns:
-        A row per map: drop, increase (`confidence_change`), insertion_*, deletion_* (`perturbation`), road_* (`road`).
-    """
-    tables = [
-        confidence_change(predict, maps, inputs, target),
-        perturbation(predict, maps, inputs, target, steps),
-        road(predict, maps, inputs, target, seed),
-    ]
-    return pd.concat(tables, axis=1)
-
-
-def confidence_change(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
+def confidence_change(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
     """drop and increase of the target class's probability when only what the map marks is left of the image.
 
     Chattopadhyay et al. 2018, "Grad-CAM++": with Y for the image and O for the image times the map scaled to [0, 1],
-    drop = max(0, Y - O) / Y, in [0, 1], and increase = O > Y, as 0 or 1. As in the `grad-cam` package, the normalised
-    input is multiplied, so that unmarked pixels turn into the mean colour; the paper multiplies the image, which turns
-    them black. The package's own DropInConfidence is not divided by Y.
+    drop = max(0, Y - O) / Y, in [0, 1] (the `grad-cam` package does not divide), and increase = O > Y, as 0 or 1. As in
+    the package, unmarked pixels of the normalised input turn into the mean colour; in the paper they turn black.
     """
     full = _probability(predict, inputs, target)
     left = _probability(predict, inputs * heatmap(maps, inputs.shape[-1])[:, None], target)
     return pd.DataFrame({"drop": (full - left).clip(0) / full, "increase": (left > full + ROUNDING).astype(float)})
 
 
-def perturbation(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, steps: int) -> pd.DataFrame:
-    """Areas under the insertion and deletion curves, in [0, 1], with a blurred and a mean baseline.
+def perturbation(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor) -> pd.DataFrame:
+    """insertion_* and deletion_*: areas under the two curves, in [0, 1], with a blurred and a mean baseline.
 
     Petsiuk et al. 2018, "RISE": the target class's probability while pixels, the highest values of the map first, pass
     from the image into the baseline (insertion, higher is better) or from the baseline into the image (deletion, lower
-    is better). In the paper insertion starts from a blurred image and deletion ends in a constant. Here each has both,
-    because the ranking of methods depends on it: the image blurred with a standard deviation of S / 16, and its mean
-    colour. The paper moves single pixels; here the curve has `steps` equal intervals, a trapezoid each.
+    is better). In the paper insertion starts from a blurred image and deletion ends in a constant; here each has both,
+    as the ranking of methods depends on it: the image blurred with a standard deviation of S / 16, and its mean colour.
+    The paper moves single pixels; here the curve has eight equal intervals, a trapezoid each.
     """
     size = inputs.shape[-1]
     ranks = _ranks(_enlarge(maps, size))[:, None]
-    baselines = {
-        "blur": gaussian_blur(inputs, 2 * round(3 * size / 16) + 1, size / 16),
-        "mean": inputs.mean((2, 3), keepdim=True).expand_as(inputs),
-    }
+    blurred = gaussian_blur(inputs, 2 * round(3 * size / 16) + 1, size / 16)
+    baselines = {"blur": blurred, "mean": inputs.mean((2, 3), keepdim=True).expand_as(inputs)}
     full, areas = _probability(predict, inputs, target), {}
     for name, baseline in baselines.items():
         empty = _probability(predict, baseline, target)
         insertion, deletion = [empty], [full]
-        for step in range(1, steps):
-            top = ranks < round(size * size * step / steps)
+        for step in range(1, CURVE_STEPS):
+            top = ranks < round(size * size * step / CURVE_STEPS)
             insertion.append(_probability(predict, torch.where(top, inputs, baseline), target))
             deletion.append(_probability(predict, torch.where(top, baseline, inputs), target))
-        areas[f"insertion_{name}"] = np.trapezoid([*insertion, full], dx=1 / steps, axis=0)
-        areas[f"deletion_{name}"] = np.trapezoid([*deletion, empty], dx=1 / steps, axis=0)
+        areas[f"insertion_{name}"] = np.trapezoid([*insertion, full], dx=1 / CURVE_STEPS, axis=0)
+        areas[f"deletion_{name}"] = np.trapezoid([*deletion, empty], dx=1 / CURVE_STEPS, axis=0)
     return pd.DataFrame(areas)
 
 
-def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
+def road(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor, seed: int = 0) -> pd.DataFrame:
     """road_most, road_least: the target class's probability after removing the most or least relevant pixels.
 
     Rong et al. 2022, "A Consistent and Efficient Evaluation Strategy for Attribution Methods" (ROAD): removed pixels
     are imputed from their neighbours, so that the shape of the hole does not tell the class. Mean over 20, 50 and 80 %
-    removed; low most and high least are good. As in the `grad-cam` package, the normalised input is imputed, so the
-    noise of 0.01 is in its units, and the result is a probability; the paper reports the accuracy over a data set. The
-    package removes the zero half of a cam as a whole; here pixels of equal value are ranked. `seed` is the noise's.
+    removed; low most and high least are good. As in the `grad-cam` package, the normalised input is imputed and the
+    result is a probability; the paper reports the accuracy over a data set. The package removes the zero half of a cam
+    as a whole; here pixels of equal value are ranked. `seed` is the noise's.
     """
     ranks = _ranks(_enlarge(maps, inputs.shape[-1]))  # (N, S, S), 0 for the most relevant
     last = ranks[0].numel() - 1
@@ -274,9 +231,8 @@ def road(predict: Predict, maps: Tensor, inputs: Tensor, target: Tensor, seed: i
 def impute(image: Tensor, kept: Tensor) -> Tensor:
     """ROAD's noisy linear imputation (Rong et al. 2022, section 4): `image` (C, H, W) with the other pixels made up.
 
-    Each pixel where `kept` (H, W) is 0 becomes the weighted mean of its eight neighbours: 1/6 for those beside it, 1/12
-    for those across a corner. All are solved together; noise of 0.01 is added. It equals the `grad-cam` package's
-    result up to rounding.
+    Each pixel where `kept` (H, W) is 0 becomes the weighted mean of its eight neighbours, 1/6 for those beside it, 1/12
+    for those across a corner, all at once; noise of 0.01 is added. It is the `grad-cam` package's up to rounding.
     """
     hole = kept.numpy().ravel() == 0
     pixels = image.flatten(1).double().numpy().T  # (H W, C)
@@ -291,16 +247,12 @@ def impute(image: Tensor, kept: Tensor) -> Tensor:
     return filled.reshape_as(image)
 
 
-# ---- sanity: does the map depend on what the model has learnt? -----------------------------------
-
-
 def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
     """Cascading parameter randomisation (Adebayo et al. 2018, "Sanity Checks for Saliency Maps").
 
     Yields:
-        (name, model) for each child with parameters, from the output down. It is one copy of the model, in which that
-        child and all after it have the initial weights of their layers' `reset_parameters` (and batch normalisation
-        its initial statistics). Use it before the next one is drawn. The given model is not touched.
+        (name, model) for each child with parameters, from the output down: always the same copy of the model, in which
+        that child and all after it have new weights by their layers' `reset_parameters`. Use it before the next one.
     """
     model = copy.deepcopy(model)
     children = [(name, child) for name, child in model.named_children() if [*child.parameters()]]
@@ -308,38 +260,35 @@ def cascade(model: nn.Module, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
         with torch.random.fork_rng():
             torch.manual_seed(seed + i)
             for module in child.modules():
-                if hasattr(module, "reset_parameters"):
-                    module.reset_parameters()
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
                 elif [*module.parameters(recurse=False)]:
-                    kind = type(module).__name__
-                    raise ReproError(f"{kind} in {name} cannot be randomised: give it a method reset_parameters()")
+                    raise ReproError(
+                        f"{name} holds a {type(module).__name__} without the method reset_parameters: add it"
+                    )
         yield name, model
 
 
-def randomisation(model: nn.Module, layer: str, inputs: Tensor, batch_size: int = 50, seed: int = 0) -> pd.DataFrame:
-    """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after cascading randomisation.
-
-    Args:
-        inputs: (N, 3, S, S) float, as the model takes them.
+def randomisation(model: nn.Module, layer: str, inputs: Tensor, seed: int = 0) -> pd.DataFrame:
+    """Similarity of each image's Grad-CAM at `layer` ("layer3") before and after `cascade`; inputs (N, 3, S, S).
 
     Returns:
         randomised ("fc", then "layer4" for both, ...), position of the image, zero_map, similarity (`rank_similarity`,
         for the class that the trained model predicts). The first rows, "another image", hold the similarity with the
-        next image's map, which is what centre bias alone gives. A map that stays above it does not show what the model
-        has learnt.
+        next image's map, as centre bias alone gives it. A map that stays above it does not show what was learnt.
     """
     device, count = next(model.parameters()).device, len(inputs)
     with torch.no_grad():
-        target = torch.cat([model(batch.to(device)).argmax(1).cpu() for batch in inputs.split(batch_size)])
-    trained = _cams(model, model.get_submodule(layer), inputs, target, batch_size)
+        target = torch.cat([model(batch.to(device)).argmax(1).cpu() for batch in inputs.split(BATCH)])
+    trained = _cams(model, model.get_submodule(layer), inputs, target)
     compared = {"another image": trained.roll(1, 0)}
     for name, randomised in cascade(model, seed):
-        compared[name] = _cams(randomised, randomised.get_submodule(layer), inputs, target, batch_size)
-    table = pd.DataFrame({"randomised": np.repeat([*compared], count)})
-    table["position"] = np.tile(np.arange(count), len(compared))
-    table["zero_map"] = np.concatenate([_empty(maps) for maps in compared.values()])
-    table["similarity"] = np.concatenate([rank_similarity(trained, maps) for maps in compared.values()])
-    return table
+        compared[name] = _cams(randomised, randomised.get_submodule(layer), inputs, target)
+    maps = torch.cat([*compared.values()])
+    table = {"randomised": np.repeat([*compared], count), "position": np.tile(np.arange(count), len(compared))}
+    table |= {"zero_map": (maps <= 0).flatten(1).all(1).numpy()}
+    table |= {"similarity": rank_similarity(trained.repeat(len(compared), 1, 1), maps)}
+    return pd.DataFrame(table)
 
 
 def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
@@ -348,17 +297,11 @@ def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
     return np.array([spearmanr(x, y).statistic if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan for x, y in pairs])
 
 
-# ---- what attention adds: do the gates agree? ----------------------------------------------------
-
-
 def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
-    """Whether the blocks of a stage want the same gate, as one gate per stage supposes (claim C3's premise).
-
-    Args:
-        gates: for every stage (G, N, C), of a network with a gate per block. A stage with G = 1 is left out.
+    """Whether the blocks of a stage want the same gate (G, N, C), as one gate per stage supposes (claim C3's premise).
 
     Returns:
-        A row per stage and image (position) with correlations over the C channels, in [-1, 1]:
+        A row per stage with G > 1 and image (position) with correlations over the C channels, in [-1, 1]:
         within, of the image's gates in two blocks, mean over the pairs of blocks;
         specific, the same after subtracting each channel's mean over the images in every block: what this very picture
         adds, 0 where the blocks answer it independently;
@@ -368,52 +311,28 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
     for stage, gate in gates.items():
         blocks, images, _ = gate.shape
         if blocks > 1:
-            unit = _unit(gate)
-            alike = torch.einsum("gnc,gmc->gnm", unit, unit)  # (G, N, N)
-            columns = {
-                "within": _pairs(unit),
-                "specific": _pairs(_unit(gate - gate.mean(1, keepdim=True))),
-                "between": (alike.sum(2) - 1).mean(0) / (images - 1),
-            }
+            # Unit vectors over the centred channels: the inner product of two is their correlation.
+            units = [F.normalize(g - g.mean(2, keepdim=True), dim=2) for g in (gate, gate - gate.mean(1, keepdim=True))]
+            within, specific = [((u.sum(0) ** 2).sum(1) - blocks) / (blocks * (blocks - 1)) for u in units]
+            alike = torch.einsum("gnc,gmc->gnm", units[0], units[0])  # (G, N, N)
+            columns = {"within": within, "specific": specific, "between": (alike.sum(2) - 1).mean(0) / (images - 1)}
             tables.append(pd.DataFrame({"stage": stage, "position": range(images)} | columns))
     return pd.concat(tables, ignore_index=True)
 
 
-def _unit(gate):
-    """Gates (G, N, C) as unit vectors over the centred channels; the inner product of two is their correlation."""
-    return F.normalize(gate - gate.mean(2, keepdim=True), dim=2)
-
-
-def _pairs(unit):
-    """Mean over the pairs of blocks of the inner product of their unit vectors (G, N, C), (N,)."""
-    blocks = len(unit)
-    return ((unit.sum(0) ** 2).sum(1) - blocks) / (blocks * (blocks - 1))
-
-
-def _cams(model, module, inputs, target, batch_size):
+def _cams(model, module, inputs, target):
     """Raw cams (N, h, w) of the target classes (N,), on the CPU."""
     device = next(model.parameters()).device
-    batches = zip(inputs.split(batch_size), target.split(batch_size), strict=True)
+    batches = zip(inputs.split(BATCH), target.split(BATCH), strict=True)
     with GradCAM(model, module) as gradcam, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about empty maps: every table has a column for them
         return torch.cat([gradcam(batch.to(device), classes.to(device)).cpu() for batch, classes in batches])
 
 
-def _batches(rows, size):
-    """The rows (N,) in pieces of at most `size`."""
-    return np.split(rows, range(size, len(rows), size))
-
-
-def _empty(maps):
-    """Which maps (N,) hold no value above zero."""
-    return (maps <= 0).flatten(1).all(1).numpy()
-
-
 def _enlarge(maps, size):
     """Maps (N, h, w) at the image's resolution (N, size, size), not scaled."""
     # In double precision, so that rounding does not rank the pixels of a constant part.
-    large = F.interpolate(maps[:, None].double(), (size, size), mode="bilinear", align_corners=False)
-    return large[:, 0].float()
+    return F.interpolate(maps[:, None].double(), (size, size), mode="bilinear", align_corners=False)[:, 0].float()
 
 
 def _ranks(values):

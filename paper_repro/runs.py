@@ -32,8 +32,8 @@ from paper_repro.weights import read_state
 class Run:
     """A finished training: predict and explain with `model`; `preprocess` makes its input of one's own photographs.
 
-    history: a row per epoch. predictions: a row per test photograph. metrics: what `evaluate.metrics` says of them.
-    environment: seed, key, versions and machine.
+    history has a row per epoch, predictions one per test photograph; metrics are `evaluate.metrics` of these;
+    environment holds seed, key, versions and machine.
     """
 
     folder: Path
@@ -49,11 +49,7 @@ class Run:
 
     @property
     def measures(self) -> pd.DataFrame:
-        """The measures of the run's heat maps (see `measures.measure_run`).
-
-        Raises:
-            ReproError: they were not made.
-        """
+        """The measures of the run's heat maps, made by `measures.measure_run`; else a ReproError."""
         path = self.folder / "measures.csv.gz"
         if not path.exists():
             raise ReproError(f"{self.folder} has no measures of its heat maps: run notebook 02 or 03 for it once more")
@@ -87,33 +83,22 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
         folder = project_root() / folder
     for name in ("config.yaml", "metrics.json", *(["done"] if finished else [])):
         if not (folder / name).exists():
-            raise ReproError(
-                f"{folder} is no finished run ({name} is missing): make it with `make reproduce`, or run "
-                "notebook 02 (arm none, plain CNNs) or 03 (attention arms) from top to bottom"
-            )
+            remedy = "make it with `make reproduce`, or run notebook 02 (arm none, plain CNNs) or 03 from top to bottom"
+            raise ReproError(f"{folder} is no finished run ({name} is missing): {remedy}")
     config = load_profile(folder / "config.yaml")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     details = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     classes = tuple(metrics["per_class"])
     model = build_model(details["arm"], config.backbone, len(classes), config.reduction)
     model.load_state_dict(read_state(_weights(folder, details["weights"])))
-    return Run(
-        folder=folder,
-        config=config,
-        arm=details["arm"],
-        fold=details["fold"],
-        classes=classes,
-        model=model.eval().to(memory_format=torch.channels_last),
-        history=pd.read_csv(folder / "history.csv"),
-        predictions=evaluate.read_predictions(folder / "predictions.csv"),
-        metrics=metrics,
-        environment=details,
-    )
+    model = model.eval().to(memory_format=torch.channels_last)
+    history, predictions = pd.read_csv(folder / "history.csv"), evaluate.read_predictions(folder / "predictions.csv")
+    return Run(folder, config, details["arm"], details["fold"], classes, model, history, predictions, metrics, details)
 
 
 def _weights(folder: Path, recorded: str) -> Path:
-    """The run's weights, held to the sha256 that `recorded` states or, in runs of the first edition, whose first digits
-    end it; those kept their weights in the cache folder, from where they move into the run's."""
+    """The run's weights, checked against the sha256 `recorded`; runs of the first edition kept theirs in the cache
+    folder, from where they move into the run's, under a name `recorded` that ends in the sha256's first digits."""
     path = folder / "weights.safetensors"
     if not path.exists() and recorded.endswith(".safetensors") and (cache_dir("weights") / recorded).is_file():
         earlier = cache_dir("weights") / recorded
@@ -127,43 +112,25 @@ def _weights(folder: Path, recorded: str) -> Path:
     return path
 
 
-def write_run(
-    folder: Path,
-    config: Config,
-    history: pd.DataFrame,
-    predictions: pd.DataFrame,
-    metrics: dict,
-    details: dict,
-    weights: bytes,
-) -> None:
-    """Writes a run's files; where one cannot be written, an older run stays as it was.
-
-    Args:
-        details: content of environment.json, with the run's key and the weights' sha256.
-        weights: content of weights.safetensors.
-    """
+def write_run(folder: Path, config: Config, history, predictions, metrics: dict, details: dict, weights: bytes) -> None:
+    """Writes a run's files; where one cannot be written, an older run stays as it was. `details` is the content of
+    environment.json, with the run's key and the weights' sha256, `weights` that of weights.safetensors."""
     text = StringIO()
     YAML().dump(config.model_dump(), text)
-    write_files(
-        folder,
-        {
-            "config.yaml": text.getvalue().encode(),
-            "history.csv": history.to_csv(index=False).encode(),
-            "predictions.csv": predictions.to_csv(index=False).encode(),
-            "metrics.json": json.dumps(metrics, indent=1).encode(),
-            "weights.safetensors": weights,
-            "environment.json": json.dumps(details, indent=1).encode(),  # last, as its key stands for the others
-        },
-        outdated=("done", *MEASURES),
-    )
+    files = {
+        "config.yaml": text.getvalue().encode(),
+        "history.csv": history.to_csv(index=False).encode(),
+        "predictions.csv": predictions.to_csv(index=False).encode(),
+        "metrics.json": json.dumps(metrics, indent=1).encode(),
+        "weights.safetensors": weights,
+        "environment.json": json.dumps(details, indent=1).encode(),  # last, as its key stands for the others
+    }
+    write_files(folder, files, outdated=("done", *MEASURES))
 
 
 def write_files(folder: Path, contents: dict[str, bytes], outdated: Iterable[str] = ()) -> None:
     """Writes files into a run's folder, in this order; none replaces an older one until there was room for all.
-
-    Args:
-        outdated: files that the new ones make wrong; they are removed first.
-    """
+    Those that the new ones make wrong, `outdated`, are removed first."""
     with ExitStack() as files:
         for name, content in reversed(contents.items()):  # the stack moves what it was given last into place first
             files.enter_context(atomic_write(folder / name)).write_bytes(content)
@@ -172,7 +139,7 @@ def write_files(folder: Path, contents: dict[str, bytes], outdated: Iterable[str
 
 
 def record_completion(folder: str | Path) -> None:
-    """The completion record, called by every notebook's last code cell.
+    """The completion record, the last code cell of every notebook.
 
     Under `paper_repro.workflow.execute` it goes to `$PAPER_REPRO_RECORD`, and the executor writes `done` once it has
     seen every cell run; in JupyterLab a run's folder gets its `done` here.
@@ -181,8 +148,7 @@ def record_completion(folder: str | Path) -> None:
     if record:
         Path(record).write_text(json.dumps({"folder": str(folder.resolve())}), encoding="utf-8")
     elif (folder / "metrics.json").exists():
-        with atomic_write(folder / "done") as path:
-            path.write_text(vouch(folder), encoding="utf-8")
+        write_files(folder, {"done": vouch(folder).encode()})
 
 
 def environment(config: Config) -> dict:

@@ -8,17 +8,43 @@ This module makes the scene and puts the object into it; `painters` paints the o
 frame run from 0 to 1: a scene is the same at every size in pixels. Unfinished pictures are (3, S, S) float32.
 """
 
+import hashlib
+import inspect
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFilter
 
+from paper_repro import painters
+from paper_repro.files import progress, sha256_file
 from paper_repro.painters import PAINTERS, Patch, fraction, random_colour, words
+from paper_repro.photographs import prepared
 
 CLASSES = tuple(PAINTERS)  # TrashNet's, in alphabetical order
+COUNT = 900  # pictures in the data set
 SUPERSAMPLING = 2  # samples per pixel along each axis
 AREA = (0.18, 0.44)  # wanted share of the frame; a long object that would not fit is made smaller
 OVERHANG = 0.04  # how far an object may reach out of the frame
+
+
+def prepare(size: int) -> Path:
+    """The prepared folder (`photographs.prepared`) of the data set; drawn where that was not done before."""
+    code = [sha256_file(module) for module in (__file__, inspect.getfile(painters))]
+    return prepared.prepare([size, COUNT, code], lambda new: _fill(new, size))
+
+
+def _fill(folder: Path, size: int) -> None:
+    with progress(COUNT, f"drawing the synthetic pictures at {size} px", "pictures"):
+        images, masks, truth = make(COUNT, size, seed=0)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "masks.npy", masks)
+    labels = [CLASSES[number] for number in truth]
+    table = pd.DataFrame({"image": [f"{label}/{label}{number:04}.png" for number, label in enumerate(labels)]})
+    table = table.assign(label=labels, bytes=images[0].nbytes, width=size, height=size)
+    table["sha256"] = [hashlib.sha256(image).hexdigest() for image in images]
+    prepared.write_manifest(folder, table.assign(problem="", group=table.index, excluded=False))
 
 
 def draw(index: int, size: int, seed: int, empty: bool = False) -> tuple[np.ndarray, np.ndarray, int]:

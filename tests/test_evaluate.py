@@ -65,10 +65,11 @@ def test_other_bad_tables_are_errors():
             evaluate.predictions_frame(["a", "b"], 0, truth, np.full((2, 3), 1 / 3), CLASSES)
 
 
-def test_metrics_agree_with_sklearn_and_are_json():
+def test_metrics_agree_with_sklearn_and_are_json(monkeypatch):
     """Point values equal scikit-learn's, lie inside their intervals, and the whole survives JSON."""
+    monkeypatch.setattr(evaluate, "RESAMPLES", 300)
     frame = make_predictions()
-    found = evaluate.metrics(frame, CLASSES, resamples=300)
+    found = evaluate.metrics(frame, CLASSES)
     predicted = np.array(CLASSES)[frame[["p_box", "p_null", "p_1"]].to_numpy().argmax(1)]
     assert found["accuracy"] == pytest.approx(accuracy_score(frame["truth"], predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(frame["truth"], predicted, average="macro"))
@@ -99,14 +100,15 @@ def test_calibration_error_by_hand():
     assert gap.sum() / 4 == pytest.approx(0.4)
 
 
-def test_interval_of_calibration_error_is_not_pushed_up():
+def test_interval_of_calibration_error_is_not_pushed_up(monkeypatch):
     """A calibrated model's interval reaches 0 in half of the samples; a percentile interval never does."""
+    monkeypatch.setattr(evaluate, "RESAMPLES", 200)
     rng, reached = np.random.default_rng(0), 0
     for _ in range(30):
         probabilities = rng.dirichlet(np.ones(3), size=400)
         truth = (rng.random((400, 1)) > probabilities.cumsum(1)).sum(1)
         frame = evaluate.predictions_frame([str(i) for i in range(400)], 0, truth, probabilities, CLASSES)
-        reached += evaluate.metrics(frame, CLASSES, resamples=200)["ece_interval"][0] == 0
+        reached += evaluate.metrics(frame, CLASSES)["ece_interval"][0] == 0
     assert reached >= 12
 
 

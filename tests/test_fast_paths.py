@@ -124,11 +124,12 @@ def test_near_duplicates_without_comparing_all():
     assert len(found) >= 0.95 * len(near)
 
 
-def test_bootstrap_by_counts():
+def test_bootstrap_by_counts(monkeypatch):
     """Resampling groups by how often each is drawn, a matrix product, gives what copying the drawn rows gives."""
     rng = np.random.default_rng(0)
     values, group = rng.random((50, 2)), np.arange(50) % 20
-    fast = evaluate._bootstrap({"x": values}, group, lambda sums: {"ratio": np.divide(*sums["x"].T)}, 3, 200)
+    monkeypatch.setattr(evaluate, "RESAMPLES", 200)
+    fast = evaluate._bootstrap({"x": values}, group, lambda sums: {"ratio": np.divide(*sums["x"].T)}, 3)
     per_group = [values[group == number].sum(0) for number in range(20)]
     drawn = np.random.default_rng(3).integers(20, size=(200, 20))
     totals = [np.sum([per_group[number] for number in row], axis=0) for row in drawn]

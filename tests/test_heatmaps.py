@@ -114,7 +114,7 @@ def test_perturbation_tells_the_cause_from_the_rest():
     inputs, target = torch.ones(1, 3, SIZE, SIZE), torch.tensor([0])
     inputs[..., SIZE // 2 :] = 0
     left_map, right_map = (
-        heatmaps.perturbation(window, half_map(left), inputs, target, steps=8).iloc[0] for left in (True, False)
+        heatmaps.perturbation(window, half_map(left), inputs, target).iloc[0] for left in (True, False)
     )
     for baseline in ("blur", "mean"):
         assert left_map[f"insertion_{baseline}"] > right_map[f"insertion_{baseline}"]
@@ -196,27 +196,16 @@ def test_road_removes_the_stated_share_despite_ties():
     assert again.equals(left_map)
 
 
-def test_measure_gives_one_row_per_image_layer_and_map(scene):
+def test_measure_gives_one_row_per_image_layer_and_map(scene, monkeypatch):
     """The table is complete, independent of the batch size, and empty only where nothing is claimed."""
     model, inputs, images, masks, truth = scene
     boxes = [np.array([[0, 0, 0.5, 0.5]])] * 3 + [np.array([[0, 0, 1, 0.9]])]
-    names = pd.Series([f"a/{i}" for i in range(4)], index=[7, 3, 5, 1])  # as a part of a table comes
+    known = pd.DataFrame({"image": [f"a/{i}" for i in range(4)], "truth": truth}, [7, 3, 5, 1])  # a part of a table
     layers = {"mix": model.mix, "coarse": model.coarse}
 
-    def table(batch_size):
-        return heatmaps.measure(
-            model,
-            layers,
-            inputs,
-            images,
-            truth,
-            names,
-            masks,
-            boxes,
-            faithfulness_images=2,
-            steps=3,
-            batch_size=batch_size,
-        )
+    def table(batch):
+        monkeypatch.setattr(heatmaps, "BATCH", batch)
+        return heatmaps.measure(model, layers, inputs, images, known, 2, masks, boxes)
 
     found = table(4)
     assert len(found) == 4 * 2 * 5 and not found.duplicated(["image", "layer", "map"]).any()
@@ -233,7 +222,7 @@ def test_measure_gives_one_row_per_image_layer_and_map(scene):
     columns = [name for name in found if not name.startswith("road")]
     pd.testing.assert_frame_equal(found[columns], table(3)[columns], rtol=1e-3, atol=1e-5)
     with pytest.raises(ReproError, match="eval"):
-        heatmaps.measure(model.train(), layers, inputs, images, truth, names)
+        heatmaps.measure(model.train(), layers, inputs, images, known, 1)
     model.eval()
 
 
@@ -255,10 +244,11 @@ def test_cascade_randomises_from_the_top_and_leaves_the_model():
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_randomisation_compares_with_the_trained_map(scene):
+def test_randomisation_compares_with_the_trained_map(scene, monkeypatch):
     """Every step has a row per image, an empty map has no similarity, and scaling does not change it."""
     model, inputs, *_ = scene
-    found = heatmaps.randomisation(model, "mix", inputs, batch_size=3)
+    monkeypatch.setattr(heatmaps, "BATCH", 3)
+    found = heatmaps.randomisation(model, "mix", inputs)
     steps = ["another image", "head", "norm", "mix", "stem"]
     assert found["randomised"].tolist() == np.repeat(steps, 4).tolist()
     assert found["similarity"].dropna().abs().max() <= 1

@@ -93,12 +93,8 @@ def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np
     return manifest, images, masks
 
 
-def report_problems(manifest: pd.DataFrame, path: Path, folder: Path, strict: bool) -> None:
-    """Lists all unreadable pictures of `path` in one warning.
-
-    Raises:
-        ReproError: a class has no readable picture; or, where `strict`, any picture is unreadable.
-    """
+def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
+    """Lists all unreadable pictures of `path` in one warning; a class without a readable one is a ReproError."""
     unreadable = manifest[manifest["problem"] != ""]
     if unreadable.empty:
         return
@@ -106,10 +102,7 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path, strict: bo
     lines = [f"  {row.image!r}: {row.problem}" for row in unreadable.head(MOST_LISTED).itertuples()]
     if len(unreadable) > MOST_LISTED:
         lines.append(f"  and {len(unreadable) - MOST_LISTED} more, see {folder / 'manifest.csv'}")
-    report = "\n".join(lines)
-    if strict:
-        raise ReproError(f"data: mend or remove {count}:\n{report}")
-    warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
+    warnings.warn("\n".join([f"data: {count} are left out:", *lines]), stacklevel=3)
     lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
     if lost:
         raise ReproError(

@@ -30,12 +30,7 @@ RUN = ["repeat", "fold"]  # what identifies a run of one arm
 
 
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
-    """The rows of one file of every run below `folder`, with columns arm, repeat and fold.
-
-    Args:
-        folder: holds ARM/foldK and ARM/repeatR/foldK.
-        file: such as "predictions.csv", "history.csv" or "measures.csv.gz"; a pattern is allowed.
-        arm: reads this arm alone.
+    """The rows of one file (a pattern is allowed) of every run below `folder`, with columns arm, repeat and fold.
 
     Raises:
         ReproError: no run has such a file.
@@ -44,9 +39,8 @@ def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
     if not paths:
         where = f"{arm.replace('*', 'ARM')}/foldK/{file}"
         raise ReproError(f"{folder} holds no {where}: run `make reproduce`, or name another folder")
-    read = partial(pd.read_csv, keep_default_na=False, na_values=[""])
-    if file == "predictions.csv":
-        read = evaluate.read_predictions
+    as_text = {"image": str, "truth": str}  # also where a class is called "null" or "1"
+    read = partial(pd.read_csv, dtype=as_text, keep_default_na=False, na_values=[""])
     tables = [read(path).assign(arm=name, repeat=repeat, fold=fold) for (name, repeat, fold), path in paths.items()]
     return pd.concat(tables, ignore_index=True)
 
@@ -58,10 +52,8 @@ def read_facts(folder: str | Path) -> dict[tuple[str, int, int], dict]:
 
 
 def size_ratio(folder: str | Path) -> float:
-    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`.
-
-    Each fold of a repeat counts once, so that one more arm on some of the folds does not change another arm's test.
-    """
+    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`, each once: one more arm on
+    some of the folds does not change another arm's test."""
     images = {(repeat, fold): facts["images"] for (_, repeat, fold), facts in read_facts(folder).items()}
     return float(np.mean([counts["test"] / counts["train"] for counts in images.values()]))
 
@@ -77,10 +69,7 @@ def classes_of(predictions: pd.DataFrame) -> list[str]:
 
 
 def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs, with 95 % intervals.
-
-    A photograph counts once per repeat; the intervals are drawn by groups of near-duplicates.
-    """
+    """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs; see `evaluate.metrics`."""
     classes, rows = classes_of(predictions), []
     for arm, part in predictions.groupby("arm", sort=False):
         found = evaluate.metrics(part, classes, groups)
@@ -105,10 +94,9 @@ def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
     t = mean / sqrt((1 / k + size_ratio) variance), with size_ratio = n_test / n_train and k - 1 degrees of freedom.
 
     Returns:
-        difference, low and high (95 %), p (two-sided), advantage (the probability that the second arm is better: the
-        posterior of Benavoli et al., JMLR 18, 2017, section 3, which has the same distribution) and lower (the
-        one-sided 95 % limit, for non-inferiority). NaN but for the difference where k < 2. Where all differences are
-        equal the interval is the point.
+        difference, low and high (95 %), lower (the one-sided 95 % limit, for non-inferiority), p (two-sided) and
+        advantage (the probability that the second arm is better, with the posterior of Benavoli et al., JMLR 18, 2017,
+        section 3). NaN but for the difference where k < 2.
     """
     k, mean = len(differences), float(np.mean(differences))
     if k < 2:
@@ -124,9 +112,9 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
     """Every listed pair (a, b) as accuracy of b minus accuracy of a over the runs that both have.
 
     Returns:
-        A row per pair: a, b, runs, folds (of the repeat with the fewest), images (pairs of predictions), the values of
-        `corrected_t`, only_a and only_b (predictions that one alone gets right), p_mcnemar (exact) and p_holm (over the
-        pairs with two runs or more). A pair with an arm that is not there is left out.
+        A row per pair whose arms are there: a, b, runs, folds (of the repeat with the fewest), images (pairs of
+        predictions), the values of `corrected_t`, only_a and only_b (predictions that one alone gets right), p_mcnemar
+        (exact) and p_holm (over the pairs with two runs or more).
     """
     correct, rows = correctness(predictions), []
     for a, b in pairs:

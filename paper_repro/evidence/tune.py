@@ -17,6 +17,7 @@ from paper_repro.files import atomic_write
 from paper_repro.keys import kept_keys
 from paper_repro.training import fit
 from paper_repro.workflow.parameters import parse_json
+from paper_repro.workflow.processes import run_command
 
 
 def tune(
@@ -65,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

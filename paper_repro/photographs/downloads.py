@@ -13,6 +13,8 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Source:
+    """A published file; its size in bytes."""
+
     url: str
     size: int
     sha256: str
@@ -33,18 +35,14 @@ BOXES = Source(
 
 
 def download(source: Source) -> Path:
-    """The path of the file in the cache folder, where it is downloaded unless it exists; only a whole and verified file
-    appears there.
+    """The path of the verified file in the cache folder, where it is downloaded unless it exists.
 
     Raises:
-        ReproError: no connection, another file than the published one, or a redirect to plain http; the message says
-            where to put the file by hand.
+        ReproError: no connection, another file than the published one, or a redirect to plain http.
     """
-    name = source.url.rpartition("/")[2]
-    folder = cache_dir("downloads")
-    files = pooch.create(
-        folder, "", registry={name: f"sha256:{source.sha256}"}, urls={name: source.url}, retry_if_failed=ATTEMPTS - 1
-    )
+    name, folder = source.url.rpartition("/")[2], cache_dir("downloads")
+    registry, urls = {name: f"sha256:{source.sha256}"}, {name: source.url}
+    files = pooch.create(folder, "", registry=registry, urls=urls, retry_if_failed=ATTEMPTS - 1)
     try:
         return Path(files.fetch(name, downloader=lambda url, output, _: _transfer(url, output, source.size)))
     except (requests.RequestException, ValueError, OSError) as error:
@@ -55,8 +53,7 @@ def download(source: Source) -> Path:
 
 
 def _transfer(url: str, output: str, size: int) -> None:
-    """Downloads `url` to the temporary file `output`, at most `size` bytes: pooch's own downloader has no limit, and an
-    endless answer would fill the disk."""
+    """Downloads at most `size` bytes; pooch's own downloader has no limit: an endless answer would fill the disk."""
     headers, hooks = {"Accept-Encoding": "identity"}, {"response": _refuse_plain_http}
     with requests.get(url, stream=True, timeout=30, headers=headers, hooks=hooks) as response:
         response.raise_for_status()

@@ -1,7 +1,7 @@
-"""Prepared folders: the squares of a data set as one array on disk, with a manifest beside it.
+"""Prepared folders: the squares of a data set as `images.npy`, with `manifest.csv` and perhaps `masks.npy` beside it.
 
-A prepared folder holds `images.npy`, `manifest.csv` and, where the object's place is known, `masks.npy`. It lies in the
-cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so a changed file is prepared anew.
+They lie in the cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so that a changed
+file is prepared anew.
 """
 
 import hashlib
@@ -29,11 +29,7 @@ CHUNK = 256  # files decoded ahead; bounds the squares that wait for a slow one
 
 
 def prepare(key: list, build: Callable[[Path], None]) -> Path:
-    """The prepared folder of `key`; it appears when it is complete. A second process waits for the first.
-
-    Args:
-        key: what decides the content, as values of JSON.
-        build: called with a new folder to fill, unless the data were prepared before.
+    """The prepared folder of `key`, which `build` fills unless it is there. A second process waits for the first.
 
     Raises:
         ReproError: the cache folder cannot be written to or the disk is full.
@@ -52,10 +48,8 @@ def prepare(key: list, build: Callable[[Path], None]) -> Path:
                 finally:
                     shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        raise ReproError(
-            f"cannot write the prepared data to {folder.parent} ({error.strerror or error}): "
-            "free some space or set PAPER_REPRO_CACHE to another folder"
-        ) from error
+        problem = f"cannot write the prepared data to {folder.parent} ({error.strerror or error})"
+        raise ReproError(f"{problem}: free some space or set PAPER_REPRO_CACHE to another folder") from error
     return folder
 
 
@@ -77,7 +71,7 @@ def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np
     N counts the rows of the manifest without a problem.
 
     Raises:
-        ReproError: the folder is damaged; names it and the remedy.
+        ReproError: the folder is damaged.
     """
     as_text = dict.fromkeys(("image", "label", "sha256", "problem"), str)
     try:
@@ -87,9 +81,8 @@ def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np
         if images.shape != ((manifest["problem"] == "").sum(), size, size, 3):
             raise ValueError("the array does not fit the manifest")
     except (OSError, ValueError) as error:
-        raise ReproError(
-            f"the prepared data in {folder} is damaged ({error}): delete that folder and it is prepared anew"
-        ) from error
+        problem = f"the prepared data in {folder} is damaged ({error})"
+        raise ReproError(f"{problem}: delete that folder and it is prepared anew") from error
     return manifest, images, masks
 
 
@@ -112,10 +105,8 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path, strict: bo
     warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
     lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
     if lost:
-        raise ReproError(
-            f"data: the class {min(lost)!r} of {path} has no readable picture: mend its files (reasons "
-            f"in {folder / 'manifest.csv'}) or remove its folder"
-        )
+        remedy = f"mend its files (reasons in {folder / 'manifest.csv'}) or remove its folder"
+        raise ReproError(f"data: the class {min(lost)!r} of {path} has no readable picture: {remedy}")
 
 
 def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:

@@ -4,8 +4,8 @@
 
 papermill alone exits 0 after `sys.exit(0)` in a cell, marks the cells after a dead kernel as completed and only warns
 of an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
-(`paper_repro.runs.record_completion`, its last) was written. Until then it lies in `logs` beside its output, and an
-earlier finished output is not touched.
+(`paper_repro.runs.record_completion`) was written. Until then it lies in `logs` beside its output, and an earlier
+finished output is not touched.
 """
 
 import argparse
@@ -45,12 +45,7 @@ class Unfinished(Exception):
 
 
 def execute(
-    notebook: Path,
-    output: Path,
-    parameters: dict,
-    html: Path | None = None,
-    done: Path | None = None,
-    cell_timeout: int | None = None,
+    notebook: Path, output: Path, parameters: dict, html: Path | None, done: Path | None, cell_timeout: int | None
 ) -> None:
     """Executes `notebook` in its own folder and moves it to `output` when it is done.
 
@@ -61,10 +56,9 @@ def execute(
         cell_timeout: seconds that one cell may take; None: no limit.
 
     Raises:
-        ReproError: the notebook or a parameter is wrong, another process is working on `output`, or it cannot be
-            written.
-        Unfinished: the notebook did not reach its end; what ran is kept in `logs`.
-        SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it; what ran is kept in `logs`.
+        ReproError: the notebook or a parameter is wrong, or `output` is in use or cannot be written.
+        Unfinished: the notebook did not reach its end.
+        SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
     """
     notebook, output = notebook.absolute(), output.absolute()
     try:
@@ -77,8 +71,7 @@ def execute(
     lock = hold_lock(logs / f"{output.stem}.lock", str(output))
     with lock, tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch:
         try:
-            options = {"cwd": notebook.parent, "execution_timeout": cell_timeout}
-            executed = _run(node, unfinished, parameters, Path(scratch), **options)
+            executed = _run(node, unfinished, parameters, Path(scratch), notebook.parent, cell_timeout)
             folder = _completed_folder(executed, Path(scratch) / RECORD)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -89,11 +82,10 @@ def execute(
         unfinished.unlink()
 
 
-def _run(node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, **options) -> NotebookNode:
-    """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it.
-
-    Further options go to papermill, whose exceptions come through unless a signal caused them.
-    """
+def _run(
+    node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, cwd: Path, cell_timeout: int | None
+) -> NotebookNode:
+    """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it."""
     # The kernel talks through sockets in the scratch folder: over TCP, kernels that start at the same time can take
     # each other's ports.
     manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", connection_file=str(scratch / "kernel.json"))
@@ -116,14 +108,15 @@ def _run(node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, 
                 parameters,
                 kernel_name=KERNEL,
                 km=manager,
+                cwd=cwd,
                 start_timeout=START_TIMEOUT,
+                execution_timeout=cell_timeout,
                 iopub_timeout=60,
                 record_timing=False,
                 on_cell_executed=_refuse_exit,
                 progress_bar=sys.stderr.isatty(),
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                **options,
             )
         except Exception:
             if not stopped:
@@ -167,11 +160,11 @@ def _reason(error: Exception, unfinished: Path, cell_timeout: int | None) -> str
 
 def _kill(manager: AsyncKernelManager) -> bool:
     """Kills the kernel's process group; False when no kernel was started."""
-    if not manager.provisioner or not manager.provisioner.pgid:
-        return False
-    with suppress(ProcessLookupError):
-        os.killpg(manager.provisioner.pgid, signal.SIGKILL)
-    return True
+    group = getattr(manager.provisioner, "pgid", None)
+    if group:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    return bool(group)
 
 
 def _code_cells(notebook: NotebookNode) -> list[tuple[str, NotebookNode]]:
@@ -198,8 +191,8 @@ def _completed_folder(executed: NotebookNode, record: Path) -> Path:
 def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:
     """Writes the notebook, its page and, last of all, `done` and the `done` of a run's folder (see `keys.vouch`)."""
     page = to_html(executed, output.stem) if html else ""
-    is_run = (folder / "metrics.json").exists()
-    marks = ([folder / "done"] if is_run else []) + ([done] if done else [])
+    run_mark = folder / "done" if (folder / "metrics.json").exists() else None
+    marks = [mark for mark in (run_mark, done) if mark]
     for mark in marks:  # a mark never stands beside files that it was not written for
         mark.unlink(missing_ok=True)
     with atomic_write(output) as path:
@@ -214,6 +207,7 @@ def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | No
 
 
 def main() -> int:
+    """Executes what the command line names; 1: unfinished, 2: the user's mistake."""
     follow_parent()
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,15 @@ from filelock import lock_descriptor
 from paper_repro.files import ReproError
 
 PARENT = "PAPER_REPRO_PARENT"  # environment variable: the id of the process that started this one
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Exits with the status that `main` returns, and with 2 and one line at the user's mistake, a `ReproError`."""
+    try:
+        sys.exit(main())
+    except ReproError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def cores() -> int:
@@ -36,14 +46,12 @@ def hold_lock(path: Path, what: str) -> Iterator[IO]:
         file = path.open("a")
         locked = lock_descriptor(file.fileno(), blocking=False)
     except OSError as error:
-        raise ReproError(
-            f"cannot write to {path.parent} or lock a file there ({error.strerror}): choose another folder with OUT="
-        ) from error
+        problem = f"cannot write to {path.parent} or lock a file there ({error.strerror})"
+        raise ReproError(f"{problem}: choose another folder with OUT=") from error
     with file:
         if not locked:
-            raise ReproError(
-                f"another process is working on {what}: wait for it or stop it, or choose another folder with OUT="
-            )
+            remedy = "wait for it or stop it, or choose another folder with OUT="
+            raise ReproError(f"another process is working on {what}: {remedy}")
         yield file
 
 

@@ -19,11 +19,9 @@ from paper_repro.workflow.processes import run_command
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
-    "transfer": [
-        *(("none", arm) for arm in ("stage", "block", "stage-identity", "block-identity")),
-        *((arm, f"{arm}-identity") for arm in ("stage", "block")),
-    ],
+    "transfer": [("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity")],
 }
+PAIRS["transfer"] += [("stage", "stage-identity"), ("block", "block-identity")]
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
@@ -36,10 +34,10 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     gain, part, whole = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
     limit = "" if np.isnan(whole["lower"]) else f"; one-sided limit {100 * whole['lower']:+.1f}"
     margin = f"{limit}, margin {-100 * statistics.MARGIN:.0f} points"
-    better = f"{none}, {stage}; difference {_tested(gain)}", verdict(gain)
-    control = f"{half}: no SE, branches times 0.5; stage minus half {_tested(part)}", verdict(part)
+    better = f"{none}, {stage}; difference {_difference(gain)}", verdict(gain)
+    control = f"{half}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part)
     premise, cnns = _premise(scratch, groups), _beside_cnns(predictions, ratio, groups)
-    enough = f"stage minus block {_tested(whole)}{margin}", statistics.non_inferior(whole)
+    enough = f"stage minus block {_difference(whole)}{margin}", statistics.non_inferior(whole)
     costs, maps = [_cost(Path(reference, "cost.csv"), arm) for arm in ("block", "none")], _heat_maps(scratch, groups)
     rows = [
         ("C1", "SE in the stages improves on the plain ResNet50", *better, "more folds and seeds, other data sets"),
@@ -131,9 +129,9 @@ def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
         hurt, cured = pairs.loc[("none", arm)], pairs.loc[(arm, f"{arm}-identity")]
         worse = hurt.rename({"low": "high", "high": "low"})
         worse[["difference", "low", "high"]] *= -1
-        rows.append((f"default gates (`{arm}`) hurt", f"{arm} minus none {_tested(hurt)}", verdict(worse)))
+        rows.append((f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)))
         asks = f"identity gates (`{arm}-identity`) are better than default ones"
-        rows.append((asks, f"{arm}-identity minus {arm} {_tested(cured)}", verdict(cured)))
+        rows.append((asks, f"{arm}-identity minus {arm} {_difference(cured)}", verdict(cured)))
     return pd.DataFrame(rows, columns=["asks", "evidence", "verdict"])
 
 
@@ -156,18 +154,15 @@ def run_table(reference: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["experiment", "arm", "repeat", "fold", *columns])
 
 
-def as_points(found: pd.Series, unit: str = " points") -> str:
-    """The difference of a row of `contrasts` as text: +1.2 points [-0.3, +2.7]."""
+def _difference(found: pd.Series, full: bool = True) -> str:
+    """A row of `contrasts` as text: +1.2 points [-0.3, +2.7], Holm p = 0.100; only `full` has the unit and p."""
     value, low, high = (100 * found[name] for name in ("difference", "low", "high"))
     if np.isnan(value):
         return UNMEASURED
     interval = "(one fold, no interval over folds)" if np.isnan(low) else f"[{low:+.1f}, {high:+.1f}]"
-    return f"{value:+.1f}{unit} {interval}"
-
-
-def _tested(found: pd.Series) -> str:
-    """`as_points`, with the p-value."""
-    return as_points(found) + ("" if np.isnan(found["p_holm"]) else f", Holm p = {found['p_holm']:.3f}")
+    if not full:
+        return f"{value:+.1f} {interval}"
+    return f"{value:+.1f} points {interval}" + ("" if np.isnan(low) else f", Holm p = {found['p_holm']:.3f}")
 
 
 def _interval(row: Iterable[float], form: str) -> str:
@@ -226,7 +221,7 @@ def _accuracy_table(experiment: str, table: pd.DataFrame, found: pd.DataFrame) -
     gains, rows = found[found["a"] == "none"].set_index("b"), []
     for _, row in table.iterrows():
         scores = (100 * row[[name, f"{name}_low", f"{name}_high"]] for name in ("accuracy", "macro_f1"))
-        gain = as_points(gains.loc[row["arm"]], unit="") if row["arm"] in gains.index else "–"
+        gain = _difference(gains.loc[row["arm"]], full=False) if row["arm"] in gains.index else "–"
         rows.append((f"`{row['arm']}`", row["runs"], *(_interval(score, ".1f") for score in scores), gain))
     return _markdown_table((experiment, "runs", "accuracy, %", "macro-F1, %", "minus `none`, points"), rows)
 

@@ -2,17 +2,16 @@
 
     python -m paper_repro.evidence.reference DATA [scratch | transfer | leakage ...]
 
-A run is missing unless results/reference holds it under the key that recipe, data and code give today, so that the
-hours can be spread over sessions and machines. Only numbers are kept: no weights, and no executed notebook or figure,
-which may show photographs.
+A run is missing unless results/reference holds it under the key that recipe, data and code give today. Only numbers
+are kept: no weights, and no executed notebook or figure, which may show photographs.
 """
 
 import argparse
 import gzip
 import shutil
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -30,8 +29,7 @@ LAST = ("measures.json", "done")  # they say which measures and which run the ot
 FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "measures.csv.gz", *LAST)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """Some arms of an experiment on some folds of some repeats."""
 
     experiment: str
@@ -39,7 +37,7 @@ class Step:
     arms: tuple[str, ...]
     folds: tuple[int, ...]
     repeats: tuple[int, ...] = (0,)
-    overrides: dict = field(default_factory=dict)
+    overrides: dict = {}
 
 
 # docs/protocol.md, in the order in which the runs are made: fold by fold, what the verdicts rest on first.
@@ -77,8 +75,7 @@ def make(data: str, experiments: list[str]) -> None:
             for start in range(0, len(arms), at_once):
                 batch = arms[start : start + at_once]
                 print(f"{step.experiment}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)
-                status = reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"])
-                if status:
+                if status := reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"]):
                     raise ReproError(f"a run failed (status {status}): mend the first error above and call again")
                 print(*collect(out, kept), sep="\n", flush=True)
 
@@ -117,10 +114,8 @@ def main() -> None:
     known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser = argparse.ArgumentParser(prog="paper_repro.evidence.reference", description=__doc__.splitlines()[0])
     parser.add_argument("data", help="TrashNet's zip or folder")
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"default: {' '.join(known)}")
+    parser.add_argument("experiments", nargs="*", choices=known, help="default: all of them")
     args = parser.parse_args()
-    if unknown := set(args.experiments) - set(known):
-        parser.error(f"no experiment {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     make(args.data, args.experiments or known)
 
 

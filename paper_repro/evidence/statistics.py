@@ -1,9 +1,8 @@
 """Tables, intervals and tests from the files of finished runs. A run is an arm's training on one fold of one repeat.
 
-The verdict on a difference rests on the corrected resampled t-test over runs (Nadeau and Bengio, "Inference for the
-Generalization Error", Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), corrected by
-Holm over the contrasts of one experiment: runs share training data, so a plain t-test would take dependent differences
-for independent ones. McNemar's test over photographs and the probability of an advantage decide nothing.
+Runs share training data. The verdict on a difference therefore rests on the corrected resampled t-test over runs
+(Nadeau and Bengio, Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), with Holm's
+correction over the contrasts of one experiment. McNemar's test and the probability of an advantage decide nothing.
 """
 
 import json
@@ -52,8 +51,7 @@ def read_facts(folder: str | Path) -> dict[tuple[str, int, int], dict]:
 
 
 def size_ratio(folder: str | Path) -> float:
-    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`, each once: one more arm on
-    some of the folds does not change another arm's test."""
+    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`, each once for all arms."""
     images = {(repeat, fold): facts["images"] for (_, repeat, fold), facts in read_facts(folder).items()}
     return float(np.mean([counts["test"] / counts["train"] for counts in images.values()]))
 
@@ -118,7 +116,7 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
     """
     correct, rows = correctness(predictions), []
     for a, b in pairs:
-        if a not in correct or b not in correct:
+        if not {a, b} <= set(correct):
             continue
         both = correct[[a, b]].dropna()
         by_run = both.groupby(RUN).mean()
@@ -128,9 +126,8 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
         rows.append(row | {"p_mcnemar": float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)})
     columns = "a b runs folds images difference low high lower p advantage only_a only_b p_mcnemar"
     found = pd.DataFrame(rows, columns=columns.split())
-    tested = found["p"].notna()
     found["p_holm"] = np.nan
-    if tested.any():
+    if (tested := found["p"].notna()).any():
         found.loc[tested, "p_holm"] = multipletests(found.loc[tested, "p"], LEVEL, method="holm")[1]
     return found
 

@@ -1,7 +1,7 @@
 """Bounding boxes in Pascal VOC's XML, from a zip that may come from a stranger."""
 
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -34,14 +34,14 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
     stems = [PurePosixPath(image).stem for image in table["image"]]
     boxes, dropped, namesakes = [], [], Counter(stems)
     with open_zip(path) as archive:
-        annotations = {}
+        annotations = defaultdict(list)
         for member in archive.infolist():
             if member.filename.lower().endswith(".xml"):
-                annotations.setdefault(PurePosixPath(member.filename).stem, []).append(member)
+                annotations[PurePosixPath(member.filename).stem].append(member)
         for row, stem in zip(table.itertuples(), stems, strict=True):
             usable = []
             try:
-                if stem not in annotations:
+                if not annotations[stem]:
                     raise ValueError("no annotation")
                 if len(annotations[stem]) > 1 or namesakes[stem] > 1:
                     raise ValueError("several images or annotations have its name")
@@ -82,6 +82,5 @@ def _reason_against(box: list[float], width: int, height: int) -> str | None:
         return "reaches outside the frame or lacks a number"
     if xmax <= xmin or ymax <= ymin:
         return "has no area"
-    if (xmax - xmin) * (ymax - ymin) < SPECK * width * height:
-        return f"covers less than {SPECK:.1%} of the frame: a stain, not the object"
-    return None
+    is_speck = (xmax - xmin) * (ymax - ymin) < SPECK * width * height
+    return f"covers less than {SPECK:.1%} of the frame: a stain, not the object" if is_speck else None

@@ -20,17 +20,17 @@ class Source:
     sha256: str
 
 
+DATA = "https://huggingface.co/datasets/garythung/trashnet/resolve/94cd17ebfd6702bf62281d3c89f22ff649815b46"
+CODE = "https://raw.githubusercontent.com/garythung/trashnet/2f44b19a7a0079599782f7abe44ec8e990397b51"
 TRASHNET = Source(
-    "https://huggingface.co/datasets/garythung/trashnet/resolve/"
-    "94cd17ebfd6702bf62281d3c89f22ff649815b46/dataset-resized.zip",
-    42_834_870,
-    "c060e8abfe5d6de0578ca15be1ed8ad0794a865d333c3473d53d1d9ad6e38b8c",
+    url=f"{DATA}/dataset-resized.zip",
+    size=42_834_870,
+    sha256="c060e8abfe5d6de0578ca15be1ed8ad0794a865d333c3473d53d1d9ad6e38b8c",
 )
 BOXES = Source(
-    "https://raw.githubusercontent.com/garythung/trashnet/"
-    "2f44b19a7a0079599782f7abe44ec8e990397b51/annotations/cleaned_data_annotations.zip",
-    1_175_504,
-    "8fc6a04fc4772ca073416f25902f17a5ea5f4934251f2629484ed4b81bb42acf",
+    url=f"{CODE}/annotations/cleaned_data_annotations.zip",
+    size=1_175_504,
+    sha256="8fc6a04fc4772ca073416f25902f17a5ea5f4934251f2629484ed4b81bb42acf",
 )
 
 
@@ -46,10 +46,9 @@ def download(source: Source) -> Path:
     try:
         return Path(files.fetch(name, downloader=lambda url, output, _: _transfer(url, output, source.size)))
     except (requests.RequestException, ValueError, OSError) as error:
-        raise ReproError(
-            f"could not download {source.url} ({error}): try again, or put the file by hand into {folder} "
-            f"as {name} ({source.size:,} bytes, sha256 {source.sha256})"
-        ) from error
+        remedy = f"try again, or put the file by hand into {folder} as {name}"
+        known = f"({source.size:,} bytes, sha256 {source.sha256})"
+        raise ReproError(f"could not download {source.url} ({error}): {remedy} {known}") from error
 
 
 def _transfer(url: str, output: str, size: int) -> None:

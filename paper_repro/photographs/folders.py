@@ -8,8 +8,8 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from paper_repro.files import ReproError
 
@@ -25,8 +25,7 @@ OTHER_TYPES |= {b"GIF8": "GIF", b"<": "a web page, maybe of a login"}
 Items = dict[tuple[str, ...], tuple | None]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One file of a class.
 
     image: "class/file". size: bytes, unpacked. stamp: changes when the content does: the CRC in a zip, times in a
@@ -40,8 +39,7 @@ class Entry:
     source: str
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(NamedTuple):
     """The classes, sorted, and their files, sorted; `read(entry)` gives an entry's bytes."""
 
     classes: tuple[str, ...]

@@ -32,11 +32,7 @@ class Split:
 
 
 def near_duplicate_groups(images: np.ndarray) -> np.ndarray:
-    """Group number per image (N,): near-identical photographs share one, mirrored or upside down too.
-
-    Args:
-        images: (N, S, S, 3) uint8, whole photographs squashed to squares; S hardly matters.
-    """
+    """Group numbers (N,) of squares (N, S, S, 3), uint8: near-duplicates share one, mirrored or upside down too."""
     return groups_from_pairs(near_duplicate_pairs(images), len(images))
 
 
@@ -105,17 +101,14 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
-    """Stratified folds, row by row as `table`; fold k's validation part is the half of fold k + 1 with more groups.
-
-    Args:
-        table: columns image, label, group, excluded.
-        grouped: keep a group in one fold; False gives the usual random split, for comparison.
+    """Stratified folds, row by row as `table` (image, label, group, excluded); `grouped` keeps a group in one of them.
 
     Returns:
         Columns image, group, fold, validation_for (the fold in whose validation part the image is, -1: none), excluded.
+        Fold k's validation part is the half of fold k + 1 with more groups.
 
     Raises:
-        ReproError: a class with fewer independent photographs than folds; names it and the remedy.
+        ReproError: a class with fewer independent photographs than folds.
     """
     table = table.reset_index(drop=True)
     folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))

@@ -54,7 +54,7 @@ def prepare(key: list, build: Callable[[Path], None]) -> Path:
 
 
 def prepare_tree(tree: Tree, size: int, name: str) -> Path:
-    """The prepared folder of an open tree; `name` is what the progress bar calls it."""
+    """The prepared folder of an open tree; progress is shown under `name`."""
     listing = [(entry.image, entry.size, entry.stamp) for entry in tree.entries]
     return prepare([size, listing], lambda folder: _decode_all(tree, size, name, folder))
 
@@ -66,9 +66,7 @@ def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
 
 
 def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:
-    """The manifest, and memory-mapped the images (N, size, size, 3) and the masks (N, size, size) or None.
-
-    N counts the rows of the manifest without a problem.
+    """The manifest, N of its rows without a problem; images (N, size, size, 3); masks (N, size, size) or None.
 
     Raises:
         ReproError: the folder is damaged.
@@ -103,8 +101,7 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path, strict: bo
     if strict:
         raise ReproError(f"data: mend or remove {count}:\n{report}")
     warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
-    lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
-    if lost:
+    if lost := set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"]):
         remedy = f"mend its files (reasons in {folder / 'manifest.csv'}) or remove its folder"
         raise ReproError(f"data: the class {min(lost)!r} of {path} has no readable picture: {remedy}")
 

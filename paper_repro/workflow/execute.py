@@ -37,7 +37,6 @@ from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
 
 RECORD = "record.json"
 KERNEL = "python3"
-START_TIMEOUT = 300  # seconds: a cold disk, and other kernels that start at the same time
 
 
 class Unfinished(Exception):
@@ -53,7 +52,7 @@ def execute(
         parameters: replace values of the notebook's `parameters` cell.
         html: where the page of the executed notebook is written.
         done: a file written last of all, with the same content as `done` in a run's folder.
-        cell_timeout: seconds that one cell may take; None: no limit.
+        cell_timeout: seconds that one cell may take.
 
     Raises:
         ReproError: the notebook or a parameter is wrong, or `output` is in use or cannot be written.
@@ -86,11 +85,9 @@ def _run(
     node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, cwd: Path, cell_timeout: int | None
 ) -> NotebookNode:
     """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it."""
-    # The kernel talks through sockets in the scratch folder: over TCP, kernels that start at the same time can take
-    # each other's ports.
+    # Sockets in the scratch folder: over TCP, kernels that start at the same time can take each other's ports.
     manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", connection_file=str(scratch / "kernel.json"))
-    # The kernel inherits these. Several kernels cannot share IPython's profile and history. The scratch folder is new,
-    # so that no earlier execution can have left a record there.
+    # The kernel inherits these: kernels cannot share IPython's profile, and a record in a new folder is not an old one.
     os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
     stopped = []
 
@@ -109,7 +106,7 @@ def _run(
                 kernel_name=KERNEL,
                 km=manager,
                 cwd=cwd,
-                start_timeout=START_TIMEOUT,
+                start_timeout=300,  # seconds: a cold disk, and other kernels that start at the same time
                 execution_timeout=cell_timeout,
                 iopub_timeout=60,
                 record_timing=False,
@@ -184,8 +181,8 @@ def _completed_folder(executed: NotebookNode, record: Path) -> Path:
     try:
         return Path(json.loads(record.read_text(encoding="utf-8"))["folder"])
     except (OSError, ValueError, KeyError):
-        message = "no completion record: the last cell must call paper_repro.runs.record_completion(folder)"
-        raise Unfinished(message) from None
+        remedy = "the last cell must call paper_repro.runs.record_completion(folder)"
+        raise Unfinished(f"no completion record: {remedy}") from None
 
 
 def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:

@@ -33,15 +33,12 @@ def cores() -> int:
 
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[IO]:
-    """Holds a lock on `path` and yields the open file.
-
-    The operating system releases the lock when this process and every child that inherited the file have ended, even
-    by kill -9. A `FileLock` does not give access to its file, so that a child could not inherit it.
+    """Holds a lock on `path` until this process and every child that inherits the yielded file have ended.
 
     Raises:
         ReproError: another process holds the lock, the folder cannot be written to, or its file system has no locks.
     """
-    try:
+    try:  # a FileLock does not give access to its file
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
         locked = lock_descriptor(file.fileno(), blocking=False)
@@ -71,11 +68,9 @@ def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
 def follow_parent(number: int = signal.SIGTERM) -> None:
     """Sends the signal to this process, or to the group it leads, when its parent has ended, even by kill -9.
 
-    The parent is the process that `$PAPER_REPRO_PARENT` names; without the variable, nothing happens. Children that
-    call this function follow this process in turn.
+    The parent is the process that `$PAPER_REPRO_PARENT` names, if any. Children can follow this process in turn.
     """
-    parent = os.environ.get(PARENT)
-    if parent is None:
+    if (parent := os.environ.get(PARENT)) is None:
         return
     os.environ[PARENT] = str(os.getpid())
 

@@ -187,19 +187,15 @@ def _completed_folder(executed: NotebookNode, record: Path) -> Path:
 
 def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:
     """Writes the notebook, its page and, last of all, `done` and the `done` of a run's folder (see `keys.vouch`)."""
-    page = to_html(executed, output.stem) if html else ""
+    page = {html: to_html(executed, output.stem)} if html else {}
     run_mark = folder / "done" if (folder / "metrics.json").exists() else None
     marks = [mark for mark in (run_mark, done) if mark]
     for mark in marks:  # a mark never stands beside files that it was not written for
         mark.unlink(missing_ok=True)
     with atomic_write(output) as path:
         nbformat.write(executed, path)
-    if html:
-        with atomic_write(html) as path:
-            path.write_text(page, encoding="utf-8")
-    text = vouch(folder, output)
-    for mark in marks:
-        with atomic_write(mark) as path:
+    for file, text in (page | dict.fromkeys(marks, vouch(folder, output))).items():
+        with atomic_write(file) as path:
             path.write_text(text, encoding="utf-8")
 
 

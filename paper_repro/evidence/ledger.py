@@ -35,25 +35,15 @@ def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     limit = "" if np.isnan(whole["lower"]) else f"; one-sided limit {100 * whole['lower']:+.1f}"
     margin = f"{limit}, margin {-100 * statistics.MARGIN:.0f} points"
     better = f"{none}, {stage}; difference {_difference(gain)}", verdict(gain)
-    control = f"{half}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part)
-    premise, cnns = _premise(scratch, groups), _beside_cnns(predictions, ratio, groups)
+    own = f"{half}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part)
+    gates, cnns = _premise(scratch, groups), _beside_cnns(predictions, ratio, groups)
     enough = f"stage minus block {_difference(whole)}{margin}", statistics.non_inferior(whole)
     costs, maps = [_cost(Path(reference, "cost.csv"), arm) for arm in ("block", "none")], _heat_maps(scratch, groups)
     rows = [
         ("C1", "SE in the stages improves on the plain ResNet50", *better, "more folds and seeds, other data sets"),
-        (
-            "C1, attention's part",
-            "the gain comes from attention, not from smaller residual branches",
-            *control,
-            "as C1",
-        ),
+        ("C1, attention's part", "the gain comes from attention, not from smaller residual branches", *own, "as C1"),
         ("C2", "it beats traditional CNNs", *cnns, "five folds of every CNN, each with as much tuning as the ResNets"),
-        (
-            "C3, premise",
-            "the attention needed inside one stage is consistent",
-            *premise,
-            "other data sets and networks",
-        ),
+        ("C3, premise", "the attention needed inside one stage is consistent", *gates, "other data sets and networks"),
         ("C3", "one module per stage suffices", *enough, "more folds and seeds"),
         ("C4, beside block", "stage is lighter and faster than block", *costs[0], "other machines"),
         ("C4, beside none", "stage is lighter and faster than none", *costs[1], "other machines"),
@@ -112,11 +102,10 @@ def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
     table = statistics.heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
-    columns = ["margin", "low", "high"]
-    gains = [
-        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {_interval(row[columns], '+.3f')}"
-        for arm, row in table.iterrows()
-    ]
+    gains = []
+    for arm, row in table.iterrows():
+        margin = _interval(row[["margin", "low", "high"]], "+.3f")
+        gains.append(f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {margin}")
     row = table.loc["stage"]
     text = f"{layer}, grid {row['grid']}, energy in the box minus its area: {'; '.join(gains)}"
     return text, judge(row["low"] > 0, row["high"] < 0, statistics.fewest_folds(stage))
@@ -138,11 +127,10 @@ def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
     """The accuracy of `none` under the grouped and under a random split, over the runs that the random one has."""
     grouped, random = (read_table(Path(reference, name), "predictions.csv", "none") for name in ("scratch", "leakage"))
-    grouped, rows = grouped.merge(random[RUN].drop_duplicates()), []
-    for split, part in (("grouped", grouped), ("random", random)):
-        found = evaluate.metrics(part, statistics.classes_of(part), groups)
-        rows.append((split, len(part), found["accuracy"], *found["accuracy_interval"]))
-    return pd.DataFrame(rows, columns=["split", "images", "accuracy", "low", "high"])
+    both = {"grouped": grouped.merge(random[RUN].drop_duplicates()), "random": random}
+    table = statistics.arm_table(pd.concat([part.assign(arm=split) for split, part in both.items()]), groups)
+    names = {"arm": "split", "images": "images", "accuracy": "accuracy", "accuracy_low": "low", "accuracy_high": "high"}
+    return table.rename(columns=names)[list(names.values())]
 
 
 def run_table(reference: str | Path) -> pd.DataFrame:

@@ -48,9 +48,9 @@ def project(tmp_path, write_notebook):
     shared = "import pathlib\nfolder = pathlib.Path(out)"
     write_notebook(notebooks / "01_data_exploration.ipynb", PARAMETERS, shared, COMPLETE)
     for name in ("02_baseline", "03_stage_se_training"):
-        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0', TRAINING, COMPLETE)
+        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0\nrepeat = 0', TRAINING, COMPLETE)
     for name in ("04_confusion_matrices", "05_heatmap_gallery"):
-        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []", shared, COMPLETE)
+        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []\nrepeats = []", shared, COMPLETE)
     return folder
 
 
@@ -327,7 +327,7 @@ def test_the_real_notebooks_end_to_end(tmp_path):
             "config.yaml",
             "history.csv",
             "predictions.csv",
-            "measures.csv",
+            "measures.csv.gz",
             "metrics.json",
             "environment.json",
             f"{notebook}.ipynb",

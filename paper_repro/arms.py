@@ -6,7 +6,7 @@ from torchvision.models.resnet import ResNet
 
 from paper_repro.config import ARMS, PLAIN_CNNS
 from paper_repro.files import ReproError
-from paper_repro.model import STAGES, resnet18, resnet50
+from paper_repro.model import STAGES, AttentionResNet
 
 
 def build_model(
@@ -16,26 +16,23 @@ def build_model(
 
     Args:
         backbone: "resnet18", "resnet50" or "efficientnet_lite0"; a plain CNN does not use it.
-        num_classes: width of the last layer.
-        reduction: r of the squeeze-and-excitation modules.
-        weights: as for `model.resnet50`; None for random ones.
+        num_classes, reduction, weights: as for `model.resnet50`.
 
     Raises:
         ReproError: pretrained weights asked for a plain CNN, a reduction that does not divide, weights that do not fit.
     """
-    known = ARMS[arm]
-    if known.network not in PLAIN_CNNS:
-        if backbone == "efficientnet_lite0":
-            from paper_repro.efficientnet import AttentionEfficientNet as make  # its packages are an extra
-        else:
-            make = {"resnet18": resnet18, "resnet50": resnet50}[backbone]
-        model = make(known.network, num_classes, reduction, known.gate_init, weights)
-    elif weights is not None:
-        raise ReproError(
-            f"weights: '{weights}' is for the {backbone} arms, not for {arm}: leave {arm} out or set weights to null"
-        )
+    network, options = ARMS[arm].network, (num_classes, reduction, ARMS[arm].gate_init, weights)
+    model: nn.Module
+    if network in PLAIN_CNNS:
+        if weights is not None:
+            raise ReproError(f"weights: no '{weights}' for {arm}: leave {arm} out or set weights to null")
+        model = models.get_model(network, weights=None, num_classes=num_classes)
+    elif backbone == "efficientnet_lite0":
+        from paper_repro.efficientnet import AttentionEfficientNet  # its packages are an extra
+
+        model = AttentionEfficientNet(network, *options)
     else:
-        model = models.get_model(known.network, weights=None, num_classes=num_classes)
+        model = AttentionResNet(backbone, network, *options)
     # MobileNetV3 and EfficientNet come with 0.01, for epochs of thousands of steps. With some fifty steps, evaluation
     # would use the statistics of weights long gone (docs/protocol.md, amendments).
     for module in model.modules():
@@ -47,8 +44,7 @@ def build_model(
 def stage_layers(model: nn.Module) -> dict[str, nn.Module]:
     """The layers whose Grad-CAM is shown, by name: a ResNet's four stages; the last stage at each of EfficientNet's
     three coarser grids; of a plain CNN its last feature map."""
-    if isinstance(model, ResNet):
-        return {name: getattr(model, name) for name in STAGES}
-    if hasattr(model, "stages"):
-        return {name: getattr(model, name) for name in ("stage3", "stage5", "stage7")}
-    return {"features": model.features}
+    names: tuple[str, ...] = STAGES if isinstance(model, ResNet) else ("features",)
+    if hasattr(model, "stages"):  # EfficientNet
+        names = ("stage3", "stage5", "stage7")
+    return {name: model.get_submodule(name) for name in names}

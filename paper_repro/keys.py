@@ -38,6 +38,7 @@ _SAME_NUMBERS = (
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
 )
 # These keys of Config do not: which runs there are, how fast one goes, and what is measured afterwards.
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WHICH_RUNS, _HOW_FAST = {"arms", "folds", "repeats", "data", "learning_rate", "learning_rates"}, {"workers", "threads"}
 _INCIDENTAL = _WHICH_RUNS | _HOW_FAST | {"boxes", "faithfulness_images"}
 
@@ -130,8 +131,9 @@ def data_stamp(data: str) -> str:
 
 def boxes_stamp(config: Config) -> str:
     """`data_stamp` of the boxes: those of the configuration, else the `boxes.zip` beside the data."""
-    beside = Path(config.data).with_name("boxes.zip")
-    return data_stamp(config.boxes or (str(beside) if Path(config.data).is_file() else ""))
+    if config.boxes is None and not Path(config.data).is_file():
+        return "none"
+    return data_stamp(config.boxes or str(Path(config.data).with_name("boxes.zip")))
 
 
 def syntax_hash(sources: Iterable[str]) -> str:
@@ -140,8 +142,7 @@ def syntax_hash(sources: Iterable[str]) -> str:
     for source in sources:
         tree = ast.parse(source)
         for node in ast.walk(tree):
-            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            if documented and ast.get_docstring(node, clean=False) is not None:
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 node.body = node.body[1:]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()

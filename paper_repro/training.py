@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -76,10 +77,7 @@ def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0)
 
 
 def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
-    """The history of a training that never opens its test fold, for choosing a recipe by its validation part.
-
-    It resumes as `train` does and keeps its checkpoint, so that a second call only reads the history.
-    """
+    """The history of a training that never opens its test fold; its checkpoint stays, so another call only reads it."""
     dataset, parts, keys = _open(config, arm, fold, repeat=0)
     name = f"{arm}, fold {fold}"
     with _locked(name, keys[0]) as scratch:
@@ -96,10 +94,8 @@ def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Sp
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
     folds = load_folds(dataset, config, repeat)
     parts = split(folds, fold)
-    if config.batch_size > len(parts.train):
-        raise ReproError(
-            f"batch_size: {config.batch_size} is more than the {len(parts.train)} training images: make it smaller"
-        )
+    if config.batch_size > (count := len(parts.train)):
+        raise ReproError(f"batch_size: {config.batch_size} is more than the {count} training images: make it smaller")
     return dataset, parts, kept_keys(config, arm, fold, data_key(dataset, folds), repeat)
 
 
@@ -120,7 +116,7 @@ def _write(folder: Path, trainer: "Trainer", history: pd.DataFrame, names: dict)
     images, truth = (dataset.table[column].to_numpy()[test] for column in ("image", "truth"))
     probabilities = trainer.probabilities(test)
     predictions = evaluate.predictions_frame(images, names["fold"], truth, probabilities, dataset.classes)
-    weights = to_safetensors(trainer.best_state())
+    weights = to_safetensors({name: value.contiguous() for name, value in trainer.best["state"].items()})
     seconds = history[["seconds", "validation_seconds"]].to_numpy().sum()
     details = runs.environment(trainer.config) | names
     details |= {
@@ -152,7 +148,7 @@ def shuffled_labels(truth: np.ndarray, parts: Split, seed: int) -> np.ndarray:
     return labels
 
 
-def pick_precision(config: Config) -> str:
+def pick_precision(config: Config) -> Literal["32-true", "bf16-mixed"]:
     """bfloat16 where the processor or GPU has arithmetic for it, else single precision; weights are kept in single."""
     if config.precision != "auto":
         return config.precision
@@ -194,9 +190,8 @@ class Trainer:
         try:
             self.fabric = Fabric(accelerator=config.accelerator, devices=1, precision=self.precision)
         except Exception as error:
-            raise ReproError(
-                f"accelerator: '{config.accelerator}' is not available on this machine ({error}): use auto or cpu"
-            ) from error
+            message = f"accelerator: '{config.accelerator}' is not available on this machine ({error})"
+            raise ReproError(f"{message}: use auto or cpu") from error
         network = build_model(arm, config.backbone, len(dataset.classes), config.reduction, config.weights)
         self.network = network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(
@@ -239,15 +234,12 @@ class Trainer:
                 self.best = {"score": score, "state": state}
             self.history.append({"epoch": epoch, **row, "best": is_best})
             checkpoint.save(self.scratch, epoch, self.state())
-            bar.set_postfix(loss=f"{row['train_loss']:.3f}", validation=f"{row['validation_accuracy']:.1%}")
+            text = f"loss {row['train_loss']:.4f}, in validation {row['validation_loss']:.4f}, "
+            text += f"validation accuracy {row['validation_accuracy']:.1%}, {row['seconds']:.1f} s"
+            bar.set_postfix_str(text)
             bar.update()
             if bar.disable:
-                print(
-                    f"{self.name}, epoch {epoch}/{epochs}: training loss {row['train_loss']:.4f}, "
-                    f"validation loss {row['validation_loss']:.4f}, "
-                    f"validation accuracy {row['validation_accuracy']:.1%}, {row['seconds']:.1f} s",
-                    flush=True,
-                )
+                print(f"{self.name}, epoch {epoch}/{epochs}: {text}", flush=True)
         bar.close()
         self.evaluated.load_state_dict(self.best["state"])
         return pd.DataFrame(self.history)
@@ -261,22 +253,17 @@ class Trainer:
         """Class probabilities (N, K) of the photographs `indices`, from the whole photograph, in single precision."""
         return self._logits(indices).softmax(dim=1).numpy().astype(np.float64)
 
-    def best_state(self) -> dict[str, Tensor]:
-        """The weights of the best epoch."""
-        return {name: value.contiguous() for name, value in self.best["state"].items()}
-
     def train_epoch(self, epoch: int) -> dict:
         """Trains one epoch, counted from 1; returns its learning rate, loss, accuracy and seconds."""
         config = self.config
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout's stream, so that a resumed epoch draws the same
-        num_classes = len(self.dataset.classes)
-        batches = TrainingEpoch(
-            self.dataset.images, self.labels, self.parts.train, num_classes, self.seed, epoch, config
-        )
+        dataset, train = self.dataset, self.parts.train
+        batches = TrainingEpoch(dataset.images, self.labels, train, len(dataset.classes), self.seed, epoch, config)
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
         peak = learning_rate(config, self.arm)
-        loss_sum, correct = 0.0, 0
+        loss_sum: float | Tensor = 0.0
+        correct: int | Tensor = 0
         self.model.train()
         start = time.perf_counter()
         for batch, (images, targets) in enumerate(loader):

@@ -26,9 +26,7 @@ def pretrained_file(name: str, weights: str | Path) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
         except (OSError, RuntimeError) as error:
-            raise ReproError(
-                f"weights: cannot download {url} ({error}): fetch it by hand and put it at {path}"
-            ) from error
+            raise ReproError(f"weights: cannot download {url} ({error}): put it at {path} by hand") from error
     if not sha256_file(path).startswith(prefix):
         raise ReproError(f"weights: {path} does not have the sha256 {prefix}… of its name: delete it and try again")
     return path
@@ -41,11 +39,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         ReproError: not such a file, or a tensor that is not finite.
     """
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both readers raise whatever the damage leads them to
         raise ReproError(
             f"weights: {path} cannot be read as tensors alone ({type(error).__name__}): it is damaged or "
@@ -70,28 +67,18 @@ def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] =
     """
     state = {rename(key): value for key, value in read_state(path).items()}
     if state and all(key.startswith("module.") for key in state):
-        raise ReproError(
-            f"weights: the keys of {path} begin with 'module.' (saved from DataParallel): "
-            "save model.module.state_dict()"
-        )
+        raise ReproError(f"weights: the keys of {path} begin with 'module.': save model.module.state_dict()")
     own = model.state_dict()
-    if "fc.weight" in state and state["fc.weight"].shape[0] != own["fc.weight"].shape[0]:
+    if "fc.weight" in state and len(state["fc.weight"]) != len(own["fc.weight"]):
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    head = {"fc.weight", "fc.bias"} - set(state)
     attention = {key for key in own if ".se." in key}
-    missing = set(own) - set(state)
-    unexpected = sorted(set(state) - set(own))
-    if unexpected or missing - head not in (set(), attention):
-        wrong = unexpected[0] if unexpected else sorted(missing - head - attention or missing - head)[0]
-        verb = "has" if unexpected else "lacks"
-        raise ReproError(
-            f"weights: {path} {verb} '{wrong}': it belongs to another architecture, arm or gate_init; "
-            f"this network is attention='{model.attention}'"
-        )
-    for key, value in state.items():
-        if value.shape != own[key].shape:
+    optional = {"fc.weight", "fc.bias"} | (attention if attention.isdisjoint(state) else set())
+    ours, theirs = ({key: str(tuple(value.shape)) for key, value in tensors.items()} for tensors in (own, state))
+    for key in sorted(({*ours} - optional) | {*theirs}):
+        here, there = ours.get(key, "missing"), theirs.get(key, "missing")
+        if here != there:
             raise ReproError(
-                f"weights: '{key}' in {path} is {tuple(value.shape)}, this network's is "
-                f"{tuple(own[key].shape)}: it belongs to another architecture or reduction"
+                f"weights: '{key}' is {there} in {path}, {here} in this network (attention='{model.attention}'): "
+                "the file belongs to another architecture, arm, gate_init or reduction"
             )
     model.load_state_dict(state, strict=False)

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").rglob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 POSIX = ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty")
 
 # In a module of the package these are missing; libraries choose by the name of the system what they import.
@@ -53,3 +54,25 @@ def test_notebooks_import_without_posix():
     code = "\n".join([WITHOUT_POSIX, *(f"{statement}  # in {name}" for statement, name in statements.items())])
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_no_module_imports_posix_later():
+    """Nor inside a function; only the workflow's modules, which no lesson imports, are free to."""
+    for file in (ROOT / "paper_repro").rglob("*.py"):
+        names = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(node.module)
+        assert file.parent.name == "workflow" or not names & set(POSIX), file
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="tty is missing there")
+@pytest.mark.parametrize(("importer", "allowed"), [("paper_repro.model", False), ("matplotlib", True)])
+def test_the_check_sees_who_imports(importer, allowed):
+    """It stops our modules and no others."""
+    code = WITHOUT_POSIX + f"exec('import tty', {{'__name__': '{importer}'}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ("paper_repro.model imports tty" in run.stderr) != allowed
+    assert (run.returncode == 0) == allowed

@@ -320,3 +320,11 @@ def test_every_arm_classifies(arm, images):
         assert model(images).shape == (3, 6)
     assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} <= {0.1}
     assert all(isinstance(layer, nn.Module) for layer in stage_layers(model).values())
+
+
+def test_a_stage_is_its_blocks():
+    """A stage counts, indexes and slices its blocks, its SE aside, as torchvision's stages do."""
+    for attention in ATTENTION:
+        stage = resnet50(attention).layer3
+        assert len(stage) == len(list(stage)) == 6
+        assert stage[-1] is stage[5] and list(stage[1:3]) == [stage[1], stage[2]]

@@ -122,7 +122,7 @@ def all_end_within(seconds: int, folder: Path, cache: Path) -> None:
 
 def reported(output: str, state: str, arm: str) -> bool:
     """Whether a call's output says that the training of `arm` ended in `state`."""
-    return re.search(rf"status is: '{state}'.*\n.*\n *output: \.done/{arm}-fold0-", output) is not None
+    return re.search(rf"status is: '{state}'.*\n.*\n *output: \.done/{arm}/fold0-", output) is not None
 
 
 def checkpoints(cache: Path, epoch: int) -> list[Path]:
@@ -212,7 +212,7 @@ def gpu(folder: Path) -> None:
     say(f"granted: {granted[0]}")
     assert "gres/gpu=1" in granted[0]
     log = Path(re.search(r"\(log: (.*)\)", output)[1]).read_text()
-    assert status == 1 and "accelerator: 'cuda' is not to be had here" in log
+    assert status == 1 and "accelerator: 'cuda' is not available on this machine" in log
     say("its log: " + re.search("accelerator: 'cuda'.*", log)[0])
 
 

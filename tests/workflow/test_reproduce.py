@@ -29,7 +29,7 @@ COMPLETE = (
 )
 TRAINING = """\
 import os, pathlib, time
-folder = pathlib.Path(out) / arm / f"fold{fold}"
+folder = pathlib.Path(out) / arm / (f"repeat{repeat}/fold{fold}" if repeat else f"fold{fold}")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "kernel").write_text(str(os.getpid()))  # a comment
 if arm == os.environ.get("SLOW_ARM"):
@@ -48,9 +48,13 @@ def project(tmp_path, write_notebook):
     shared = "import pathlib\nfolder = pathlib.Path(out)"
     write_notebook(notebooks / "01_data_exploration.ipynb", PARAMETERS, shared, COMPLETE)
     for name in ("02_baseline", "03_stage_se_training"):
-        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0\nrepeat = 0', TRAINING, COMPLETE)
+        write_notebook(
+            notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0\nrepeat = 0', TRAINING, COMPLETE
+        )
     for name in ("04_confusion_matrices", "05_heatmap_gallery"):
-        write_notebook(notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []\nrepeats = []", shared, COMPLETE)
+        write_notebook(
+            notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []\nrepeats = []", shared, COMPLETE
+        )
     return folder
 
 
@@ -91,7 +95,7 @@ def wait_for(pattern, results, process):
 def wait_for_note(results, process):
     """Waits until the training of `none` has its mark and Snakemake has taken note of it. A stop in between executes
     that notebook once more, which loads its weights instead of training."""
-    wait_for(".done/none-*", results, process)
+    wait_for(".done/none/fold0-*", results, process)
     time.sleep(8)
 
 
@@ -144,6 +148,19 @@ def test_runs_what_is_out_of_date_and_no_more(project):
     assert reproduce(project, arms=["none"]) == ["04", "05"]
 
 
+def test_measures_and_repeats(project):
+    """More images to measure open every training's notebook again; a further repeat runs beside the first, in folders
+    and pages of its own."""
+    none = {"arms": ["none"]}
+    assert reproduce(project, **none) == ["01", "02 none", "04", "05"]
+    assert reproduce(project, **none, faithfulness_images=9) == ["02 none", "04", "05"]
+    assert reproduce(project, **none, faithfulness_images=9, repeats=[0, 1]) == ["02 none", "04", "05"]
+    results = project / "results" / "smoke"
+    assert {path.parent.name for path in results.glob("none/**/done")} == {"fold0"}
+    assert (results / "none" / "repeat1" / "fold0" / "done").exists()
+    assert (results / "html" / "02_baseline-none-repeat1-fold0.html").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_by_a_signal(project, number):
     """The whole run stops at a signal, leaves no kernel, and continues where it was; what was finished stays so."""
@@ -184,7 +201,7 @@ def test_killed_at_a_random_moment(project, seed):
     results = project / "results" / "smoke"
     process = start(project, *TRAININGS)
     time.sleep(random.Random(seed).uniform(1, 15))
-    finished = {mark.name: mark.read_bytes() for mark in (results / ".done").glob("*")}
+    finished = {mark: mark.read_bytes() for mark in (results / ".done").glob("*/*")}
     process.kill()
     process.communicate()
     for _ in range(100):  # the processes it started follow it
@@ -195,8 +212,8 @@ def test_killed_at_a_random_moment(project, seed):
     assert again.returncode == 0, again.stdout + again.stderr
     for arm in ARMS:
         done = (results / arm / "fold0" / "done").read_bytes()
-        (mark,) = (results / ".done").glob(f"{arm}-*")
-        assert mark.read_bytes() == done == finished.get(mark.name, done)
+        (mark,) = (results / ".done" / arm).glob("fold0-*")
+        assert mark.read_bytes() == done == finished.get(mark, done)
 
 
 def test_two_at_once(project):
@@ -328,6 +345,8 @@ def test_the_real_notebooks_end_to_end(tmp_path):
             "history.csv",
             "predictions.csv",
             "measures.csv.gz",
+            "measures.json",
+            "weights.safetensors",
             "metrics.json",
             "environment.json",
             f"{notebook}.ipynb",

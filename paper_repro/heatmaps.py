@@ -32,7 +32,15 @@ ROAD_KEPT = (0.8, 0.5, 0.2)  # shares of the pixels that stay
 
 
 def measure(
-    model: nn.Module, layers: dict, inputs: Tensor, images, table, faithfulness_images, masks=None, boxes=None, seed=0
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    inputs: Tensor,
+    images: np.ndarray,
+    table: pd.DataFrame,
+    faithfulness_images: int,
+    masks: np.ndarray | None = None,
+    boxes: list[np.ndarray] | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """All measures of Grad-CAM and of the trivial maps, for the class that the model predicts.
 

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from paper_repro import heatmaps
 from paper_repro.arms import stage_layers
 from paper_repro.augment import normalise, to_float, whole
+from paper_repro.config import ARMS
 from paper_repro.data import Dataset
 from paper_repro.files import ReproError
 from paper_repro.keys import measuring_code
@@ -65,7 +66,7 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
     found = heatmaps.measure(model, layers, inputs, pictures, table, faithfulness_images, masks, boxes, seed)
     content = found.to_csv(index=False, float_format="%.5g").encode()
     files = {"measures.csv.gz": gzip.compress(content, mtime=0)}  # the bytes depend on the content alone
-    if run.arm.partition("-")[0] in ("block", "stage_recompute"):  # several gates a stage
+    if ARMS[run.arm].network in ("block", "stage_recompute"):  # several gates a stage
         with torch.inference_mode():
             parts = [model(batch.to(device), return_gates=True)[1] for batch in inputs.split(128)]
         gates = {stage: torch.cat([part[stage].cpu() for part in parts], dim=1) for stage in parts[0]}  # (G, N, C)

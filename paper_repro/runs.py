@@ -112,7 +112,15 @@ def _weights(folder: Path, recorded: str) -> Path:
     return path
 
 
-def write_run(folder: Path, config: Config, history, predictions, metrics: dict, details: dict, weights: bytes) -> None:
+def write_run(
+    folder: Path,
+    config: Config,
+    history: pd.DataFrame,
+    predictions: pd.DataFrame,
+    metrics: dict,
+    details: dict,
+    weights: bytes,
+) -> None:
     """Writes a run's files; where one cannot be written, an older run stays as it was. `details` is the content of
     environment.json, with the run's key and the weights' sha256, `weights` that of weights.safetensors."""
     text = StringIO()

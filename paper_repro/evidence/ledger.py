@@ -1,6 +1,5 @@
 """The ledger of claims, and the pages that show it, from the committed files of the reference run."""
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,67 +10,45 @@ from paper_repro import evaluate
 from paper_repro.config import PLAIN_CNNS
 from paper_repro.evidence import statistics
 from paper_repro.evidence.reference import PLAN
-from paper_repro.evidence.statistics import (
-    RUN,
-    UNDECIDED,
-    UNMEASURED,
-    contrasts,
-    fewest_folds,
-    judge,
-    read_table,
-    verdict,
-)
-from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.evidence.statistics import RUN, UNDECIDED, UNMEASURED, contrasts, judge, read_table, verdict
+from paper_repro.files import atomic_write, project_root
 from paper_repro.keys import find_runs
 from paper_repro.photographs.folds import committed_folds
+from paper_repro.workflow.processes import run_command
 
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
-    "transfer": [
-        *(("none", arm) for arm in ("stage", "block", "stage-identity", "block-identity")),
-        *((arm, f"{arm}-identity") for arm in ("stage", "block")),
-    ],
+    "transfer": [("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity")],
 }
-# claim -> (what it says, what would decide it)
-CLAIMS = {
-    "C1": ("SE in the stages improves on the plain ResNet50", "more folds and seeds, other data sets"),
-    "C1, attention's part": ("the gain comes from attention, not from smaller residual branches", "as C1"),
-    "C2": ("it beats traditional CNNs", "five folds of every CNN, each with as much tuning as the ResNets"),
-    "C3, premise": ("the attention needed inside one stage is consistent", "other data sets and networks"),
-    "C3": ("one module per stage suffices", "more folds and seeds"),
-    "C4, beside block": ("stage is lighter and faster than block", "other machines"),
-    "C4, beside none": ("stage is lighter and faster than none", "other machines"),
-    "C5": ("heat maps show what the model looks at", "masks instead of boxes, more data"),
-}
+PAIRS["transfer"] += [("stage", "stage-identity"), ("block", "block-identity")]
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """The evidence and the verdict on each claim, from the files of the reference run alone.
-
-    Args:
-        reference: a folder with scratch/ARM/foldK and cost.csv (`benchmarks/cost.py`); what is missing decides nothing.
-        groups: near-duplicate group of every photograph.
-    """
-    scratch, cost = Path(reference, "scratch"), Path(reference, "cost.csv")
+    """Each claim, our evidence, the verdict and what would decide it, from the folder of the reference run alone."""
+    scratch = Path(reference, "scratch")
     predictions, ratio = read_table(scratch, "predictions.csv"), statistics.size_ratio(scratch)
     accuracy = _accuracies(predictions, groups)
     none, half, stage = (accuracy.get(arm, f"{arm} {UNMEASURED}") for arm in ("none", "half", "stage"))
     pairs = contrasts(predictions, PAIRS["scratch"], ratio).set_index(["a", "b"]).reindex(PAIRS["scratch"])
     gain, part, whole = (pairs.loc[pair] for pair in (("none", "stage"), ("half", "stage"), ("block", "stage")))
     limit = "" if np.isnan(whole["lower"]) else f"; one-sided limit {100 * whole['lower']:+.1f}"
-    suffices = f"stage minus block {_tested(whole)}{limit}, margin {-100 * statistics.MARGIN:.0f} points"
-    found = {
-        "C1": (f"{none}, {stage}; difference {_tested(gain)}", verdict(gain)),
-        "C1, attention's part": (f"{half}: no SE, branches times 0.5; stage minus half {_tested(part)}", verdict(part)),
-        "C2": _beside_cnns(predictions, ratio, groups),
-        "C3, premise": _premise(scratch, groups),
-        "C3": (suffices, statistics.non_inferior(whole)),
-        "C4, beside block": _cost(cost, "block"),
-        "C4, beside none": _cost(cost, "none"),
-        "C5": _heat_maps(scratch, groups),
-    }
-    rows = [(claim, reads, *found[claim], wanted) for claim, (reads, wanted) in CLAIMS.items()]
+    margin = f"{limit}, margin {-100 * statistics.MARGIN:.0f} points"
+    better = f"{none}, {stage}; difference {_difference(gain)}", verdict(gain)
+    own = f"{half}: no SE, branches times 0.5; stage minus half {_difference(part)}", verdict(part)
+    gates, cnns = _premise(scratch, groups), _beside_cnns(predictions, ratio, groups)
+    enough = f"stage minus block {_difference(whole)}{margin}", statistics.non_inferior(whole)
+    costs, maps = [_cost(Path(reference, "cost.csv"), arm) for arm in ("block", "none")], _heat_maps(scratch, groups)
+    rows = [
+        ("C1", "SE in the stages improves on the plain ResNet50", *better, "more folds and seeds, other data sets"),
+        ("C1, attention's part", "the gain comes from attention, not from smaller residual branches", *own, "as C1"),
+        ("C2", "it beats traditional CNNs", *cnns, "five folds of every CNN, each with as much tuning as the ResNets"),
+        ("C3, premise", "the attention needed inside one stage is consistent", *gates, "other data sets and networks"),
+        ("C3", "one module per stage suffices", *enough, "more folds and seeds"),
+        ("C4, beside block", "stage is lighter and faster than block", *costs[0], "other machines"),
+        ("C4, beside none", "stage is lighter and faster than none", *costs[1], "other machines"),
+        ("C5", "heat maps show what the model looks at", *maps, "masks instead of boxes, more data"),
+    ]
     return pd.DataFrame(rows, columns=["claim", "reads", "evidence", "verdict", "would_decide"])
 
 
@@ -96,11 +73,9 @@ def _premise(folder: Path, groups: pd.Series) -> tuple[str, str]:
     if not runs:
         return f"{UNMEASURED}: train the arm block", UNDECIDED
     agreement = statistics.gate_agreement(folder, groups)
-    stages = [
-        f"{row.Index}: within {row.within:.2f}, between {row.between:.2f}, specific {row.specific:.2f}"
-        for row in agreement.itertuples()
-    ]
-    found = judge((agreement["specific_low"] > 0.5).all(), True, fewest_folds(runs))
+    shares = "{row.Index}: within {row.within:.2f}, between {row.between:.2f}, specific {row.specific:.2f}"
+    stages = [shares.format(row=row) for row in agreement.itertuples()]
+    found = judge((agreement["specific_low"] > 0.5).all(), True, statistics.fewest_folds(runs))
     return f"gates of block: {'; '.join(stages)}", found
 
 
@@ -127,46 +102,35 @@ def _heat_maps(folder: Path, groups: pd.Series) -> tuple[str, str]:
     sides = measures.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
     layer = sides[sides >= 6].index[-1]
     table = statistics.heatmap_table(measures[measures["layer"] == layer], "box_gain", groups).set_index("arm")
-    columns = ["margin", "low", "high"]
-    gains = [
-        f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {_interval(row[columns], '+.3f')}"
-        for arm, row in table.iterrows()
-    ]
+    gains = []
+    for arm, row in table.iterrows():
+        margin = _interval(row[["margin", "low", "high"]], "+.3f")
+        gains.append(f"{arm}: gain {row['gradcam']:.3f}, minus {row['best trivial']} {margin}")
     row = table.loc["stage"]
     text = f"{layer}, grid {row['grid']}, energy in the box minus its area: {'; '.join(gains)}"
-    return text, judge(row["low"] > 0, row["high"] < 0, fewest_folds(stage))
+    return text, judge(row["low"] > 0, row["high"] < 0, statistics.fewest_folds(stage))
 
 
 def transfer_answers(found: pd.DataFrame) -> pd.DataFrame:
-    """Does a gate that starts near 0.5 hurt a pretrained network, and is one that starts at the identity better?
-
-    The abstract does not claim it. `found` are the contrasts of `PAIRS["transfer"]`.
-    """
+    """What the contrasts of `PAIRS["transfer"]` say of gates that start near 0.5, and at 1, in a pretrained network."""
     pairs, rows = found.set_index(["a", "b"]).reindex(PAIRS["transfer"]), []
     for arm in ("stage", "block"):
         hurt, cured = pairs.loc[("none", arm)], pairs.loc[(arm, f"{arm}-identity")]
         worse = hurt.rename({"low": "high", "high": "low"})
         worse[["difference", "low", "high"]] *= -1
-        rows.append((f"default gates (`{arm}`) hurt", f"{arm} minus none {_tested(hurt)}", verdict(worse)))
+        rows.append((f"default gates (`{arm}`) hurt", f"{arm} minus none {_difference(hurt)}", verdict(worse)))
         asks = f"identity gates (`{arm}-identity`) are better than default ones"
-        rows.append((asks, f"{arm}-identity minus {arm} {_tested(cured)}", verdict(cured)))
+        rows.append((asks, f"{arm}-identity minus {arm} {_difference(cured)}", verdict(cured)))
     return pd.DataFrame(rows, columns=["asks", "evidence", "verdict"])
 
 
 def leakage(reference: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """The accuracy of `none` under the grouped and under a random split, over the runs that the random one has.
-
-    The test photographs differ, so the rows are not paired. They are an estimate of this split's leak, not a test.
-
-    Raises:
-        ReproError: one of the two was not run.
-    """
+    """The accuracy of `none` under the grouped and under a random split, over the runs that the random one has."""
     grouped, random = (read_table(Path(reference, name), "predictions.csv", "none") for name in ("scratch", "leakage"))
-    grouped, rows = grouped.merge(random[RUN].drop_duplicates()), []
-    for split, part in (("grouped", grouped), ("random", random)):
-        found = evaluate.metrics(part, statistics.classes_of(part), groups)
-        rows.append((split, len(part), found["accuracy"], *found["accuracy_interval"]))
-    return pd.DataFrame(rows, columns=["split", "images", "accuracy", "low", "high"])
+    both = {"grouped": grouped.merge(random[RUN].drop_duplicates()), "random": random}
+    table = statistics.arm_table(pd.concat([part.assign(arm=split) for split, part in both.items()]), groups)
+    names = {"arm": "split", "images": "images", "accuracy": "accuracy", "accuracy_low": "low", "accuracy_high": "high"}
+    return table.rename(columns=names)[list(names.values())]
 
 
 def run_table(reference: str | Path) -> pd.DataFrame:
@@ -178,18 +142,15 @@ def run_table(reference: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["experiment", "arm", "repeat", "fold", *columns])
 
 
-def as_points(found: pd.Series, unit: str = " points") -> str:
-    """The difference of a row of `contrasts` as text: +1.2 points [-0.3, +2.7]."""
+def _difference(found: pd.Series, full: bool = True) -> str:
+    """A row of `contrasts` as text: +1.2 points [-0.3, +2.7], Holm p = 0.100; only `full` has the unit and p."""
     value, low, high = (100 * found[name] for name in ("difference", "low", "high"))
     if np.isnan(value):
         return UNMEASURED
     interval = "(one fold, no interval over folds)" if np.isnan(low) else f"[{low:+.1f}, {high:+.1f}]"
-    return f"{value:+.1f}{unit} {interval}"
-
-
-def _tested(found: pd.Series) -> str:
-    """`as_points`, with the p-value."""
-    return as_points(found) + ("" if np.isnan(found["p_holm"]) else f", Holm p = {found['p_holm']:.3f}")
+    if not full:
+        return f"{value:+.1f} {interval}"
+    return f"{value:+.1f} points {interval}" + ("" if np.isnan(low) else f", Holm p = {found['p_holm']:.3f}")
 
 
 def _interval(row: Iterable[float], form: str) -> str:
@@ -205,8 +166,7 @@ def _accuracies(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, str]:
 
 def _names(runs: Iterable[tuple]) -> str:
     """Runs (..., repeat, fold) as text: fold 0; folds 0, 1; folds 0, 1 of repeats 0, 1."""
-    *_, repeats, folds = (sorted(set(values)) for values in zip(*runs, strict=True))
-    repeats, folds = (", ".join(map(str, values)) for values in (repeats, folds))
+    *_, repeats, folds = (", ".join(map(str, sorted(set(values)))) for values in zip(*runs, strict=True))
     text = f"folds {folds}" if "," in folds else f"fold {folds}"
     return text if repeats == "0" else f"{text} of repeats {repeats}"
 
@@ -235,11 +195,8 @@ def markdown(reference: str | Path, groups: pd.Series) -> str:
     if random := find_runs(Path(reference, "leakage"), "predictions.csv", "none"):
         table = leakage(reference, groups)[["accuracy", "low", "high"]]
         apart, mixed = (_interval(row, ".1%") for row in table.itertuples(index=False))
-        lines += [
-            "",
-            f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, "
-            f"{mixed} under a random split (other test photographs, so not paired).",
-        ]
+        beside = f"{mixed} under a random split (other test photographs, so not paired)"
+        lines += ["", f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, {beside}."]
     made = run_table(reference)
     planned = sum(len(step.arms) * len(step.folds) * len(step.repeats) for step in PLAN)
     state = "is finished" if len(made) >= planned else "is under way"
@@ -252,7 +209,7 @@ def _accuracy_table(experiment: str, table: pd.DataFrame, found: pd.DataFrame) -
     gains, rows = found[found["a"] == "none"].set_index("b"), []
     for _, row in table.iterrows():
         scores = (100 * row[[name, f"{name}_low", f"{name}_high"]] for name in ("accuracy", "macro_f1"))
-        gain = as_points(gains.loc[row["arm"]], unit="") if row["arm"] in gains.index else "–"
+        gain = _difference(gains.loc[row["arm"]], full=False) if row["arm"] in gains.index else "–"
         rows.append((f"`{row['arm']}`", row["runs"], *(_interval(score, ".1f") for score in scores), gain))
     return _markdown_table((experiment, "runs", "accuracy, %", "macro-F1, %", "minus `none`, points"), rows)
 
@@ -267,10 +224,9 @@ def model_card(reference: str | Path) -> str:
         taken = f"{others.idxmax()} ({others.max()})" if others.any() else "–"
         rows.append((name, row["support"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")), taken))
     runs = f"{folds} of {statistics.FOLDS} folds" + (f", {repeats} repeats" if repeats > 1 else "")
-    head = f"`stage`, ResNet50 from scratch, {runs}, {len(stage)} photographs, "
-    head += "each predicted by a network that never saw it:"
+    seen = f"{len(stage)} photographs, each predicted by a network that never saw it"
     columns = ("class", "photographs", "precision, %", "recall, %", "F1, %", "most often taken for")
-    return "\n".join([head, *_markdown_table(columns, rows)])
+    return "\n".join([f"`stage`, ResNet50 from scratch, {runs}, {seen}:", *_markdown_table(columns, rows)])
 
 
 def with_part(text: str, name: str, part: str) -> str:
@@ -291,7 +247,7 @@ def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]
 
 
 def main() -> None:
-    """Writes results/reference/ledger.csv and the generated parts of README and of the model card."""
+    """Writes what `generated` gives."""
     root, groups = project_root(), committed_folds("trashnet").set_index("image")["group"]
     for page, text in generated(root, root / "results" / "reference", groups).items():
         with atomic_write(page) as path:
@@ -299,7 +255,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ReproError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

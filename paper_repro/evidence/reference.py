@@ -2,37 +2,34 @@
 
     python -m paper_repro.evidence.reference DATA [scratch | transfer | leakage ...]
 
-DATA is TrashNet's zip or folder. A run is missing unless results/reference holds it under the key that recipe, data and
-code give today, so that the hours can be spread over sessions and machines. Only numbers are kept: no weights, and no
-executed notebook or figure, which may show photographs.
+A run is missing unless results/reference holds it under the key that recipe, data and code give today. Only numbers
+are kept: no weights, and no executed notebook or figure, which may show photographs.
 """
 
 import argparse
 import gzip
-import json
 import shutil
-import sys
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from paper_repro.config import PLAIN_CNNS, Config, load_profile
 from paper_repro.data import load_dataset
+from paper_repro.evidence.statistics import read_facts
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.keys import find_runs, kept_keys, run_folder
+from paper_repro.keys import find_runs, kept_keys
 from paper_repro.photographs.folds import load_folds
 from paper_repro.training import data_key
-from paper_repro.workflow.processes import cores
+from paper_repro.workflow.processes import cores, run_command
 from paper_repro.workflow.reproduce import reproduce
 
 LAST = ("measures.json", "done")  # they say which measures and which run the other files are
 FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "measures.csv.gz", *LAST)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """Some arms of an experiment on some folds of some repeats."""
 
     experiment: str
@@ -40,7 +37,7 @@ class Step:
     arms: tuple[str, ...]
     folds: tuple[int, ...]
     repeats: tuple[int, ...] = (0,)
-    overrides: dict = field(default_factory=dict)
+    overrides: dict = {}
 
 
 # docs/protocol.md, in the order in which the runs are made: fold by fold, what the verdicts rest on first.
@@ -56,20 +53,16 @@ PLAN = (
 def missing(config: Config, arms: tuple[str, ...], fold: int, kept: Path, repeat: int = 0) -> list[str]:
     """The arms of which `kept` holds no run of this fold and repeat under the key of today."""
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
-    data, absent = data_key(dataset, load_folds(dataset, config, repeat)), []
-    for arm in arms:
-        file = run_folder(kept, arm, fold, repeat) / "environment.json"
-        key = json.loads(file.read_text(encoding="utf-8"))["key"] if file.exists() else None
-        if key not in kept_keys(config, arm, fold, data, repeat):
-            absent.append(arm)
-    return absent
+    data, facts = data_key(dataset, load_folds(dataset, config, repeat)), read_facts(kept)
+    keys = {arm: facts.get((arm, repeat, fold), {"key": None})["key"] for arm in arms}
+    return [arm for arm in arms if keys[arm] not in kept_keys(config, arm, fold, data, repeat)]
 
 
 def make(data: str, experiments: list[str]) -> None:
     """Trains what is missing, as many runs at once as there are cores, and collects after each such batch.
 
     Raises:
-        ReproError: a value is impossible, or a run failed; what was collected stays.
+        ReproError: a value is impossible, or a run failed.
     """
     results = project_root() / "results"
     for step in (step for step in PLAN if step.experiment in experiments):
@@ -82,17 +75,14 @@ def make(data: str, experiments: list[str]) -> None:
             for start in range(0, len(arms), at_once):
                 batch = arms[start : start + at_once]
                 print(f"{step.experiment}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)
-                status = reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"])
-                if status:
+                if status := reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"]):
                     raise ReproError(f"a run failed (status {status}): mend the first error above and call again")
                 print(*collect(out, kept), sep="\n", flush=True)
 
 
 def collect(runs: str | Path, reference: str | Path) -> list[Path]:
-    """Copies the small files of every finished and measured run below `runs` that `reference` does not hold yet.
-
-    gates.csv is rounded to five significant digits and compressed; its bytes depend on its content alone.
-    Returns the folders that were written.
+    """Copies the small files of finished and measured runs below `runs` that `reference` does not hold yet; the folders
+    that were written. gates.csv is rounded to five significant digits and compressed, equal content to equal bytes.
 
     Raises:
         ReproError: no finished and measured run there.
@@ -124,15 +114,10 @@ def main() -> None:
     known = list(dict.fromkeys(step.experiment for step in PLAN))
     parser = argparse.ArgumentParser(prog="paper_repro.evidence.reference", description=__doc__.splitlines()[0])
     parser.add_argument("data", help="TrashNet's zip or folder")
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=f"default: {' '.join(known)}")
+    parser.add_argument("experiments", nargs="*", choices=known, help="default: all of them")
     args = parser.parse_args()
-    if unknown := set(args.experiments) - set(known):
-        parser.error(f"no experiment {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     make(args.data, args.experiments or known)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ReproError as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -1,9 +1,8 @@
 """Tables, intervals and tests from the files of finished runs. A run is an arm's training on one fold of one repeat.
 
-The verdict on a difference rests on the corrected resampled t-test over runs (Nadeau and Bengio, "Inference for the
-Generalization Error", Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), corrected by
-Holm over the contrasts of one experiment: runs share training data, so a plain t-test would take dependent differences
-for independent ones. McNemar's test over photographs and the probability of an advantage decide nothing.
+Runs share training data. The verdict on a difference therefore rests on the corrected resampled t-test over runs
+(Nadeau and Bengio, Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), with Holm's
+correction over the contrasts of one experiment. McNemar's test and the probability of an advantage decide nothing.
 """
 
 import json
@@ -30,12 +29,7 @@ RUN = ["repeat", "fold"]  # what identifies a run of one arm
 
 
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
-    """The rows of one file of every run below `folder`, with columns arm, repeat and fold.
-
-    Args:
-        folder: holds ARM/foldK and ARM/repeatR/foldK.
-        file: such as "predictions.csv", "history.csv" or "measures.csv.gz"; a pattern is allowed.
-        arm: reads this arm alone.
+    """The rows of one file (a pattern is allowed) of every run below `folder`, with columns arm, repeat and fold.
 
     Raises:
         ReproError: no run has such a file.
@@ -44,9 +38,8 @@ def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
     if not paths:
         where = f"{arm.replace('*', 'ARM')}/foldK/{file}"
         raise ReproError(f"{folder} holds no {where}: run `make reproduce`, or name another folder")
-    read = partial(pd.read_csv, keep_default_na=False, na_values=[""])
-    if file == "predictions.csv":
-        read = evaluate.read_predictions
+    as_text = {"image": str, "truth": str}  # also where a class is called "null" or "1"
+    read = partial(pd.read_csv, dtype=as_text, keep_default_na=False, na_values=[""])
     tables = [read(path).assign(arm=name, repeat=repeat, fold=fold) for (name, repeat, fold), path in paths.items()]
     return pd.concat(tables, ignore_index=True)
 
@@ -58,10 +51,7 @@ def read_facts(folder: str | Path) -> dict[tuple[str, int, int], dict]:
 
 
 def size_ratio(folder: str | Path) -> float:
-    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`.
-
-    Each fold of a repeat counts once, so that one more arm on some of the folds does not change another arm's test.
-    """
+    """n_test / n_train, mean over the folds of every repeat that have a run below `folder`, each once for all arms."""
     images = {(repeat, fold): facts["images"] for (_, repeat, fold), facts in read_facts(folder).items()}
     return float(np.mean([counts["test"] / counts["train"] for counts in images.values()]))
 
@@ -77,10 +67,7 @@ def classes_of(predictions: pd.DataFrame) -> list[str]:
 
 
 def arm_table(predictions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs, with 95 % intervals.
-
-    A photograph counts once per repeat; the intervals are drawn by groups of near-duplicates.
-    """
+    """Accuracy, macro-F1 and calibration error per arm over all predictions of its runs; see `evaluate.metrics`."""
     classes, rows = classes_of(predictions), []
     for arm, part in predictions.groupby("arm", sort=False):
         found = evaluate.metrics(part, classes, groups)
@@ -105,10 +92,9 @@ def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
     t = mean / sqrt((1 / k + size_ratio) variance), with size_ratio = n_test / n_train and k - 1 degrees of freedom.
 
     Returns:
-        difference, low and high (95 %), p (two-sided), advantage (the probability that the second arm is better: the
-        posterior of Benavoli et al., JMLR 18, 2017, section 3, which has the same distribution) and lower (the
-        one-sided 95 % limit, for non-inferiority). NaN but for the difference where k < 2. Where all differences are
-        equal the interval is the point.
+        difference, low and high (95 %), lower (the one-sided 95 % limit, for non-inferiority), p (two-sided) and
+        advantage (the probability that the second arm is better, with the posterior of Benavoli et al., JMLR 18, 2017,
+        section 3). NaN but for the difference where k < 2.
     """
     k, mean = len(differences), float(np.mean(differences))
     if k < 2:
@@ -124,13 +110,13 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
     """Every listed pair (a, b) as accuracy of b minus accuracy of a over the runs that both have.
 
     Returns:
-        A row per pair: a, b, runs, folds (of the repeat with the fewest), images (pairs of predictions), the values of
-        `corrected_t`, only_a and only_b (predictions that one alone gets right), p_mcnemar (exact) and p_holm (over the
-        pairs with two runs or more). A pair with an arm that is not there is left out.
+        A row per pair whose arms are there: a, b, runs, folds (of the repeat with the fewest), images (pairs of
+        predictions), the values of `corrected_t`, only_a and only_b (predictions that one alone gets right), p_mcnemar
+        (exact) and p_holm (over the pairs with two runs or more).
     """
     correct, rows = correctness(predictions), []
     for a, b in pairs:
-        if a not in correct or b not in correct:
+        if not {a, b} <= set(correct):
             continue
         both = correct[[a, b]].dropna()
         by_run = both.groupby(RUN).mean()
@@ -140,9 +126,8 @@ def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_
         rows.append(row | {"p_mcnemar": float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue)})
     columns = "a b runs folds images difference low high lower p advantage only_a only_b p_mcnemar"
     found = pd.DataFrame(rows, columns=columns.split())
-    tested = found["p"].notna()
     found["p_holm"] = np.nan
-    if tested.any():
+    if (tested := found["p"].notna()).any():
         found.loc[tested, "p_holm"] = multipletests(found.loc[tested, "p"], LEVEL, method="holm")[1]
     return found
 

@@ -17,24 +17,23 @@ from paper_repro.files import atomic_write
 from paper_repro.keys import kept_keys
 from paper_repro.training import fit
 from paper_repro.workflow.parameters import parse_json
+from paper_repro.workflow.processes import run_command
 
 
-def tune(
-    profile: str, out: str | Path, arms: list[str], rates: list[float], fold: int = 0, **overrides
-) -> pd.DataFrame:
-    """Trains every arm at every rate; returns a row per training, with validation_accuracy of the best epoch."""
+def tune(profile: str, out: str | Path, arms: list[str], rates: list[float], **overrides) -> pd.DataFrame:
+    """Trains every arm at every rate on fold 0; returns a row per training, with the best epoch's accuracy and loss."""
     file = Path(out) / "tuning.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     for arm, rate in product(arms, rates):
         config = load_profile(profile, **overrides, learning_rate=rate, learning_rates={})
-        keys = kept_keys(config, arm, fold, "tuning")
+        keys = kept_keys(config, arm, 0, "tuning")
         if read_tuning(file)["key"].isin(keys).any():
             continue
-        history = fit(config, arm, fold)
+        history = fit(config, arm, 0)
         best = history[history["best"]].iloc[-1]
+        hours = history[["seconds", "validation_seconds"]].to_numpy().sum() / 3600
         row = {"arm": arm, "learning_rate": rate, "key": keys[0], "epochs": config.epochs}
-        row |= best[["validation_accuracy", "validation_loss"]].to_dict()
-        row["hours"] = history[["seconds", "validation_seconds"]].to_numpy().sum() / 3600
+        row |= best[["validation_accuracy", "validation_loss"]].to_dict() | {"hours": hours}
         with FileLock(f"{file}.lock"), atomic_write(file) as path:
             pd.concat([read_tuning(file), pd.DataFrame([row])]).to_csv(path, index=False, float_format="%.6g")
     return read_tuning(file)
@@ -46,7 +45,7 @@ def read_tuning(file: Path) -> pd.DataFrame:
 
 
 def best_rates(table: pd.DataFrame) -> dict[str, float]:
-    """The rate of each arm with the best validation accuracy; of equal ones, the one with the smaller loss."""
+    """The rate of each arm with the best validation accuracy, and among equal ones with the smaller loss."""
     ordered = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])
     return ordered.groupby("arm", sort=False)["learning_rate"].first().to_dict()
 
@@ -65,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -1,7 +1,7 @@
 """Bounding boxes in Pascal VOC's XML, from a zip that may come from a stranger."""
 
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,7 +21,7 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
 
     Args:
         source: "download" (TrashNet's) or the path of a zip of Pascal VOC files, in whatever folders.
-        table: of a `Dataset`, with columns image, width and height.
+        table: columns image, width and height.
 
     Returns:
         Per row of `table` an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none; and
@@ -31,33 +31,30 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
         ReproError: no such zip, or a hostile or damaged one.
     """
     path = downloads.download(downloads.BOXES) if str(source) == "download" else Path(source).expanduser()
-    boxes, dropped = [], []
     stems = [PurePosixPath(image).stem for image in table["image"]]
-    namesakes = Counter(stems)
+    boxes, dropped, namesakes = [], [], Counter(stems)
     with open_zip(path) as archive:
-        annotations = {}
+        annotations = defaultdict(list)
         for member in archive.infolist():
             if member.filename.lower().endswith(".xml"):
-                annotations.setdefault(PurePosixPath(member.filename).stem, []).append(member)
+                annotations[PurePosixPath(member.filename).stem].append(member)
         for row, stem in zip(table.itertuples(), stems, strict=True):
-            annotated: list[list[float]] = []
             usable = []
             try:
-                if stem not in annotations:
+                if not annotations[stem]:
                     raise ValueError("no annotation")
                 if len(annotations[stem]) > 1 or namesakes[stem] > 1:
                     raise ValueError("several images or annotations have its name")
                 annotated = _read_voc(archive, annotations[stem][0], row.width, row.height)
+                for box in annotated:
+                    if reason := _reason_against(box, row.width, row.height):
+                        dropped.append((row.image, " ".join(f"{value:g}" for value in box), reason))
+                    else:
+                        usable.append(box)
+                if 0 < len(usable) < len(annotated) / 2:
+                    raise ValueError("most of its boxes are unusable")
             except Exception as error:  # a damaged or hostile file makes parsers raise errors of any type
                 dropped.append((row.image, "", reason_for(error)))
-            for box in annotated:
-                reason = _reason_against(box, row.width, row.height)
-                if reason is None:
-                    usable.append(box)
-                else:
-                    dropped.append((row.image, " ".join(f"{value:g}" for value in box), reason))
-            if 0 < len(usable) < len(annotated) / 2:
-                dropped.append((row.image, "", "most of its boxes are unusable"))
                 usable = []
             boxes.append(to_frame(usable, row.width, row.height))
     return boxes, pd.DataFrame(dropped, columns=["image", "box", "reason"])
@@ -71,10 +68,8 @@ def _read_voc(archive: zipfile.ZipFile, member: zipfile.ZipInfo, width: int, hei
     size = tuple(int(root.findtext(f"size/{name}", "0")) for name in ("width", "height"))
     if size != (width, height):
         raise ValueError(f"annotated at {size[0]}x{size[1]}, the photograph has {width}x{height}")
-    boxes = [
-        [float(box.findtext(name, "nan")) for name in ("xmin", "ymin", "xmax", "ymax")]
-        for box in root.iterfind("object/bndbox")
-    ]
+    sides, found = ("xmin", "ymin", "xmax", "ymax"), root.iterfind("object/bndbox")
+    boxes = [[float(box.findtext(side, "nan")) for side in sides] for box in found]
     if not boxes:
         raise ValueError("no object is annotated")
     return boxes
@@ -87,6 +82,5 @@ def _reason_against(box: list[float], width: int, height: int) -> str | None:
         return "reaches outside the frame or lacks a number"
     if xmax <= xmin or ymax <= ymin:
         return "has no area"
-    if (xmax - xmin) * (ymax - ymin) < SPECK * width * height:
-        return f"covers less than {SPECK:.1%} of the frame: a stain, not the object"
-    return None
+    is_speck = (xmax - xmin) * (ymax - ymin) < SPECK * width * height
+    return f"covers less than {SPECK:.1%} of the frame: a stain, not the object" if is_speck else None

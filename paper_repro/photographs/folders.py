@@ -5,10 +5,11 @@ import re
 import stat
 import unicodedata
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from paper_repro.files import ReproError
 
@@ -17,43 +18,28 @@ FILE_LIMIT = 512 * 2**20  # bytes of one file
 TOTAL_LIMIT = 256 * 2**30  # bytes of all files
 RATIO_LIMIT = 200  # of a file above RATIO_FLOOR bytes; photographs hardly shrink at all
 RATIO_FLOOR = 2**20
-OTHER_TYPES = {
-    b"Rar!": "RAR",
-    b"7z\xbc\xaf": "7z",
-    b"\x1f\x8b": "gzip",
-    b"\x89PNG": "PNG",
-    b"\xff\xd8": "JPEG",
-    b"GIF8": "GIF",
-    b"<": "a web page, maybe of a login",
-}
-
+OTHER_TYPES = {b"Rar!": "RAR", b"7z\xbc\xaf": "7z", b"\x1f\x8b": "gzip", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG"}
+OTHER_TYPES |= {b"GIF8": "GIF", b"<": "a web page, maybe of a login"}
 
 # Parts of a name below the root -> (size, stamp, source) of a file, None of a folder.
 Items = dict[tuple[str, ...], tuple | None]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One file of a class.
 
-    size: bytes, unpacked. stamp: changes when the content does: the CRC in a zip, times in a folder.
-    source: what `Tree.read` opens: the path, or the name in the zip.
+    image: "class/file". size: bytes, unpacked. stamp: changes when the content does: the CRC in a zip, times in a
+    folder. source: what `Tree.read` opens: the path, or the name in the zip.
     """
 
     label: str
-    name: str
+    image: str
     size: int
     stamp: tuple
     source: str
 
-    @property
-    def image(self) -> str:
-        """The image's name in tables, "class/file"."""
-        return f"{self.label}/{self.name}"
 
-
-@dataclass(frozen=True)
-class Tree:
+class Tree(NamedTuple):
     """The classes, sorted, and their files, sorted; `read(entry)` gives an entry's bytes."""
 
     classes: tuple[str, ...]
@@ -69,9 +55,8 @@ def open_tree(path: Path) -> Iterator[Tree]:
         ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
     if not path.exists():
-        raise ReproError(
-            f"data: {path} does not exist: give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
-        )
+        remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
+        raise ReproError(f"data: {path} does not exist: {remedy}")
     if path.is_dir():
         yield _tree(path, _list_folder(path), lambda entry: _read_file(Path(entry.source)))
         return
@@ -79,11 +64,10 @@ def open_tree(path: Path) -> Iterator[Tree]:
     with open_zip(path) as archive:
         for member in archive.infolist():
             parts = _parts(member.filename)
-            if member.is_dir():
+            if parts and not _is_junk(parts):
                 items.setdefault(parts, None)
-            else:
-                items[parts] = member.file_size, (member.CRC,), member.filename
-        items = {parts: details for parts, details in items.items() if parts and not _is_junk(parts)}
+                if not member.is_dir():
+                    items[parts] = member.file_size, (member.CRC,), member.filename
         yield _tree(path, items, lambda entry: archive.read(entry.source))
 
 
@@ -101,10 +85,8 @@ def _tree(path: Path, items: Items, read: Callable) -> Tree:
         items = {parts[1:]: details for parts, details in items.items() if len(parts) > 1}
     if not files:
         if any_files and path.is_dir():
-            raise ReproError(
-                f"data: the files of {path} lie in no class folder: give the folder above it, "
-                f"{path.resolve().parent}, or make one folder per class"
-            )
+            remedy = f"give the folder above it, {path.resolve().parent}, or make one folder per class"
+            raise ReproError(f"data: the files of {path} lie in no class folder: {remedy}")
         raise ReproError(f"data: {path} holds no pictures in class folders: it needs one folder per class")
     deeper = sorted(parts for parts in files if len(parts) > 2)
     if deeper:
@@ -117,7 +99,7 @@ def _tree(path: Path, items: Items, read: Callable) -> Tree:
         raise ReproError(f"data: the class '{label}' of {path} is empty: add pictures or remove its folder")
     if len(tops) < 2:
         raise ReproError(f"data: {path} has only one class, '{tops.pop()}': give a folder of two or more class folders")
-    entries = [Entry(label, name, *details) for (label, name), details in sorted(files.items())]
+    entries = [Entry(parts[0], "/".join(parts), *details) for parts, details in sorted(files.items())]
     return Tree(tuple(sorted(tops)), entries, read)
 
 
@@ -138,32 +120,30 @@ def _refuse_awkward_names(path: Path, names: Iterable[tuple]) -> None:
 
 def _list_folder(root: Path) -> Items:
     items: Items = {}
-    waiting: list[tuple[Path, tuple]] = [(root, ())]
-    seen: dict[tuple, Path] = {}
+    waiting: list[tuple[str, tuple]] = [(str(root), ())]  # no recursion, which a deep folder would exhaust
+    seen: dict[tuple, str] = {}
     while waiting:
         folder, parts = waiting.pop()
         try:
-            status = folder.stat()
+            status = os.stat(folder)
             listing = [item for item in os.scandir(folder) if not _is_junk((item.name,))]
         except OSError as error:
-            raise ReproError(
-                f"data: cannot read the folder {folder} ({error.strerror}): make it readable or remove it"
-            ) from error
+            reason = f"cannot read the folder {folder} ({error.strerror})"
+            raise ReproError(f"data: {reason}: make it readable or remove it") from error
         twin = seen.setdefault((status.st_dev, status.st_ino), folder)
         if twin != folder:
             raise ReproError(f"data: {twin} and {folder} are one folder by a link: remove the link")
         for item in listing:
             name = (*parts, item.name)
-            try:
+            try:  # the change time sees what a tool that sets the modification time back hides
                 status = item.stat()
+                items[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
             except OSError as error:  # a link to nowhere, for example: reading it gives the reason
                 items[name] = 0, (error.errno,), item.path
                 continue
             if stat.S_ISDIR(status.st_mode):
                 items[name] = None
-                waiting.append((Path(item.path), name))
-            else:  # the change time sees what a tool that sets the modification time back hides
-                items[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
+                waiting.append((item.path, name))
     return items
 
 
@@ -202,12 +182,11 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         members = archive.infolist()
         if len(members) > ENTRY_LIMIT:
             raise refuse(f"{len(members):,} entries are over the limit of {ENTRY_LIMIT:,}")
-        names = set()
+        names = Counter(member.filename for member in members)
         for member in members:
-            reason = "its name stands twice" if member.filename in names else _reason_against(member)
+            reason = "its name stands twice" if names[member.filename] > 1 else _reason_against(member)
             if reason:
                 raise refuse(f"entry '{member.filename}': {reason}")
-            names.add(member.filename)
         if sum(member.file_size for member in members) > TOTAL_LIMIT:
             raise refuse(f"its files would unpack to more than {TOTAL_LIMIT:,} bytes")
         if sum(member.compress_size for member in members) > path.stat().st_size:

@@ -31,15 +31,8 @@ class Split:
     test: np.ndarray
 
 
-# ---- near-duplicates --------------------------------------------------------------------------------------------
-
-
 def near_duplicate_groups(images: np.ndarray) -> np.ndarray:
-    """Group number per image (N,): near-identical photographs share one, mirrored or upside down too.
-
-    Args:
-        images: (N, S, S, 3) uint8, whole photographs squashed to squares; S hardly matters.
-    """
+    """Group numbers (N,) of squares (N, S, S, 3), uint8: near-duplicates share one, mirrored or upside down too."""
     return groups_from_pairs(near_duplicate_pairs(images), len(images))
 
 
@@ -52,9 +45,8 @@ def groups_from_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
 def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
     """Pairs of row numbers (P, 2) whose descriptors' cosine is at least SIMILARITY, in time linear in N.
 
-    Only images that fall together in one of TABLES hash tables, keyed by the signs of BITS random projections
-    (Charikar, STOC 2002, section 3), are compared. As a table holds four views of each image, that finds 96 % of the
-    pairs at SIMILARITY and practically all above 0.95.
+    Compared are images that fall together in one of TABLES hash tables, keyed by the signs of BITS random projections
+    (Charikar, STOC 2002, section 3). That finds 96 % of the pairs at SIMILARITY and practically all above 0.95.
     """
     frequencies, features = _descriptors(images)
     count, width = features.shape
@@ -86,11 +78,10 @@ def near_duplicate_pairs(images: np.ndarray) -> np.ndarray:
 
 
 def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (N, D) of a photograph's middle frequencies, and the frequencies (2, D): rows, columns.
+    """Unit vectors (N, D) of middle frequencies, and these (2, D): rows, columns.
 
-    Two-dimensional cosine transforms of brightness and of two colour differences at 32 px, weighted by frequency as
-    spectra fall with it. Below frequency 2 lies the light's gradient, which all photographs of one session share;
-    from 8 on lies what a shifted crop changes.
+    Cosine transforms of brightness and of two colour differences at 32 px, weighted by frequency as spectra fall with
+    it. Below frequency 2 lies the light's gradient, common to one session; from 8 on lies what a shifted crop changes.
     """
     rows, columns = np.mgrid[:8, :8]
     radius = np.hypot(rows, columns)
@@ -109,48 +100,39 @@ def _descriptors(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.tile(np.stack([rows[kept], columns[kept]]), 3), features  # plain areas are alike
 
 
-# ---- folds ------------------------------------------------------------------------------------------------------
-
-
 def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
-    """Stratified folds, row by row as `table`; fold k's validation part is the half of fold k + 1 with more groups.
-
-    Args:
-        table: columns image, label, group, excluded.
-        grouped: keep a group in one fold; False gives the usual random split, for comparison.
+    """Stratified folds, row by row as `table` (image, label, group, excluded); `grouped` keeps a group in one of them.
 
     Returns:
         Columns image, group, fold, validation_for (the fold in whose validation part the image is, -1: none), excluded.
+        Fold k's validation part is the half of fold k + 1 with more groups.
 
     Raises:
-        ReproError: a class with fewer independent photographs than folds; names it and the remedy.
+        ReproError: a class with fewer independent photographs than folds.
     """
     table = table.reset_index(drop=True)
     folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))
     groups = table["group"].to_numpy() if grouped else np.arange(len(table))
     counted = table.assign(group=groups)[~folds["excluded"]].groupby("label")["group"].nunique()
-    for label, count in counted.reindex(table["label"].unique(), fill_value=0).items():
-        if count < num_folds:
-            raise ReproError(
-                f"data: the class '{label}' has {count} independent photographs for {num_folds} folds: "
-                "add photographs, set num_folds lower or remove the class"
-            )
+    counted = counted.reindex(table["label"].unique(), fill_value=0)
+    if counted.min() < num_folds:
+        count = f"{counted.min()} independent photographs for {num_folds} folds"
+        remedy = "add photographs, set num_folds lower or remove the class"
+        raise ReproError(f"data: the class '{counted.idxmin()}' has {count}: {remedy}")
     labels = table["label"].to_numpy()
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
         following = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
         half = _partition(labels[following], groups[following], 2, seed)
-        halves = [following[half == number] for number in (0, 1)]
+        halves = following[half == 0], following[half == 1]
         richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch
         folds.loc[richer, "validation_for"] = fold
     for fold in range(num_folds):
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])
             if missing and name != "validation":
-                raise ReproError(
-                    f"data: the {name} part of fold {fold} has none of the class '{min(missing)}', whose "
-                    "photographs are few or near-duplicates: add some or set num_folds lower"
-                )
+                absent = f"has none of the class '{min(missing)}', whose photographs are few or near-duplicates"
+                raise ReproError(f"data: the {name} part of fold {fold} {absent}: add some or set num_folds lower")
     return folds
 
 
@@ -166,7 +148,7 @@ def _partition(labels: np.ndarray, groups: np.ndarray, parts: int, seed: int) ->
 
 
 def folds_file(name: str, repeat: int) -> Path:
-    """Where the committed folds of a repeat lie: `data/splits/NAME.csv`, above repeat 0 `NAME-repeatR.csv`."""
+    """Where the committed folds of a repeat lie."""
     return COMMITTED / (f"{name}-repeat{repeat}.csv" if repeat else f"{name}.csv")
 
 
@@ -180,8 +162,7 @@ def committed_folds(name: str, repeat: int = 0) -> pd.DataFrame:
 
 
 def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
-    """Folds of a `data.Dataset`, row by row as its table: TrashNet's committed ones where they apply, else made with
-    the repeat's number as their seed."""
+    """Folds of a `data.Dataset`: TrashNet's committed ones where they apply, else made with seed `repeat`."""
     if dataset.name == "trashnet" and repeat < COMMITTED_REPEATS and config.grouped:
         folds = committed_folds("trashnet", repeat)
         if folds["fold"].nunique() == config.num_folds:

@@ -1,8 +1,7 @@
-"""From a picture file to an upright RGB image, and the one geometry of image, mask and box.
+"""From a picture file, maybe a stranger's, to an upright RGB image, and the one geometry of image, mask and box.
 
-The file may come from a stranger. A photograph is squashed to a square, whole and without a border, so a point keeps
-its place as a fraction of the frame: (0, 0) is the upper left corner, (1, 1) the lower right one, for the photograph,
-its square and every map of it.
+A photograph is squashed to a square, whole and without a border, so a point keeps its place as a fraction of the frame:
+(0, 0) is the upper left corner, (1, 1) the lower right one, for the photograph, its square and every map of it.
 """
 
 import contextlib
@@ -17,8 +16,6 @@ PIXEL_LIMIT = 89_478_485  # Pillow warns from here on and refuses only twice as 
 
 def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Decodes one still picture: its square (size, size, 3) uint8 RGB, and its upright width and height in pixels.
-
-    A JPEG is decoded at half, a quarter or an eighth where every side stays at least one and a half times `size`.
 
     Raises:
         ValueError: not a picture, or one that cannot be used; the message is the reason.
@@ -37,7 +34,7 @@ def square_picture(data: bytes, size: int) -> tuple[np.ndarray, tuple[int, int]]
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a phone's MPO adds previews to a photograph
         count = getattr(image, "n_frames", "several")
         raise ValueError(f"it holds {count} pictures, animated or paged, instead of one")
-    image.draft(None, (3 * size // 2, 3 * size // 2))
+    image.draft(None, (3 * size // 2, 3 * size // 2))  # decodes a JPEG at a half, quarter or eighth above this
     stored = image.size
     upright = upright_rgb(image)
     if upright.size != stored:
@@ -70,8 +67,7 @@ def squash(image: Image.Image, size: int) -> np.ndarray:
 
 
 def to_frame(boxes: np.ndarray | list, width: int, height: int) -> np.ndarray:
-    """Pascal VOC boxes (k, 4) xmin, ymin, xmax, ymax, pixels that are counted from 1 and included, as fractions
-    (k, 4) x0, y0, x1, y1 of the frame."""
+    """Pascal VOC boxes (k, 4), pixels counted from 1 and included, as fractions (k, 4) x0, y0, x1, y1 of the frame."""
     return (np.asarray(boxes, float).reshape(-1, 4) - (1, 1, 0, 0)) / (width, height, width, height)
 
 

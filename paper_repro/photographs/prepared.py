@@ -1,7 +1,7 @@
-"""Prepared folders: the squares of a data set as one array on disk, with a manifest beside it.
+"""Prepared folders: the squares of a data set as `images.npy`, with `manifest.csv` and perhaps `masks.npy` beside it.
 
-A prepared folder holds `images.npy`, `manifest.csv` and, where the object's place is known, `masks.npy`. It lies in the
-cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so a changed file is prepared anew.
+They lie in the cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so that a changed
+file is prepared anew.
 """
 
 import hashlib
@@ -29,11 +29,7 @@ CHUNK = 256  # files decoded ahead; bounds the squares that wait for a slow one
 
 
 def prepare(key: list, build: Callable[[Path], None]) -> Path:
-    """The prepared folder of `key`; it appears when it is complete. A second process waits for the first.
-
-    Args:
-        key: what decides the content, as values of JSON.
-        build: called with a new folder to fill, unless the data were prepared before.
+    """The prepared folder of `key`, which `build` fills unless it is there. A second process waits for the first.
 
     Raises:
         ReproError: the cache folder cannot be written to or the disk is full.
@@ -52,15 +48,13 @@ def prepare(key: list, build: Callable[[Path], None]) -> Path:
                 finally:
                     shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
-        raise ReproError(
-            f"cannot write the prepared data to {folder.parent} ({error.strerror or error}): "
-            "free some space or set PAPER_REPRO_CACHE to another folder"
-        ) from error
+        problem = f"cannot write the prepared data to {folder.parent} ({error.strerror or error})"
+        raise ReproError(f"{problem}: free some space or set PAPER_REPRO_CACHE to another folder") from error
     return folder
 
 
 def prepare_tree(tree: Tree, size: int, name: str) -> Path:
-    """The prepared folder of an open tree; `name` is what the progress bar calls it."""
+    """The prepared folder of an open tree; progress is shown under `name`."""
     listing = [(entry.image, entry.size, entry.stamp) for entry in tree.entries]
     return prepare([size, listing], lambda folder: _decode_all(tree, size, name, folder))
 
@@ -72,12 +66,10 @@ def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
 
 
 def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:
-    """The manifest, and memory-mapped the images (N, size, size, 3) and the masks (N, size, size) or None.
-
-    N counts the rows of the manifest without a problem.
+    """The manifest, N of its rows without a problem; images (N, size, size, 3); masks (N, size, size) or None.
 
     Raises:
-        ReproError: the folder is damaged; names it and the remedy.
+        ReproError: the folder is damaged.
     """
     as_text = dict.fromkeys(("image", "label", "sha256", "problem"), str)
     try:
@@ -87,9 +79,8 @@ def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np
         if images.shape != ((manifest["problem"] == "").sum(), size, size, 3):
             raise ValueError("the array does not fit the manifest")
     except (OSError, ValueError) as error:
-        raise ReproError(
-            f"the prepared data in {folder} is damaged ({error}): delete that folder and it is prepared anew"
-        ) from error
+        problem = f"the prepared data in {folder} is damaged ({error})"
+        raise ReproError(f"{problem}: delete that folder and it is prepared anew") from error
     return manifest, images, masks
 
 
@@ -102,6 +93,7 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
     lines = [f"  {row.image!r}: {row.problem}" for row in unreadable.head(MOST_LISTED).itertuples()]
     if len(unreadable) > MOST_LISTED:
         lines.append(f"  and {len(unreadable) - MOST_LISTED} more, see {folder / 'manifest.csv'}")
+<<<<<<< HEAD
     warnings.warn("\n".join([f"data: {count} are left out:", *lines]), stacklevel=3)
     lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
     if lost:
@@ -109,6 +101,15 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
             f"data: the class {min(lost)!r} of {path} has no readable picture: mend its files (reasons "
             f"in {folder / 'manifest.csv'}) or remove its folder"
         )
+=======
+    report = "\n".join(lines)
+    if strict:
+        raise ReproError(f"data: mend or remove {count}:\n{report}")
+    warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
+    if lost := set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"]):
+        remedy = f"mend its files (reasons in {folder / 'manifest.csv'}) or remove its folder"
+        raise ReproError(f"data: the class {min(lost)!r} of {path} has no readable picture: {remedy}")
+>>>>>>> house-slim3
 
 
 def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:

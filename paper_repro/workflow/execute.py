@@ -4,8 +4,8 @@
 
 papermill alone exits 0 after `sys.exit(0)` in a cell, marks the cells after a dead kernel as completed and only warns
 of an unknown parameter. Here a notebook is done when every code cell ran without an error and the completion record
-(`paper_repro.runs.record_completion`, its last) was written. Until then it lies in `logs` beside its output, and an
-earlier finished output is not touched.
+(`paper_repro.runs.record_completion`) was written. Until then it lies in `logs` beside its output, and an earlier
+finished output is not touched.
 """
 
 import argparse
@@ -37,7 +37,6 @@ from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
 
 RECORD = "record.json"
 KERNEL = "python3"
-START_TIMEOUT = 300  # seconds: a cold disk, and other kernels that start at the same time
 
 
 class Unfinished(Exception):
@@ -45,12 +44,7 @@ class Unfinished(Exception):
 
 
 def execute(
-    notebook: Path,
-    output: Path,
-    parameters: dict,
-    html: Path | None = None,
-    done: Path | None = None,
-    cell_timeout: int | None = None,
+    notebook: Path, output: Path, parameters: dict, html: Path | None, done: Path | None, cell_timeout: int | None
 ) -> None:
     """Executes `notebook` in its own folder and moves it to `output` when it is done.
 
@@ -58,13 +52,12 @@ def execute(
         parameters: replace values of the notebook's `parameters` cell.
         html: where the page of the executed notebook is written.
         done: a file written last of all, with the same content as `done` in a run's folder.
-        cell_timeout: seconds that one cell may take; None: no limit.
+        cell_timeout: seconds that one cell may take.
 
     Raises:
-        ReproError: the notebook or a parameter is wrong, another process is working on `output`, or it cannot be
-            written.
-        Unfinished: the notebook did not reach its end; what ran is kept in `logs`.
-        SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it; what ran is kept in `logs`.
+        ReproError: the notebook or a parameter is wrong, or `output` is in use or cannot be written.
+        Unfinished: the notebook did not reach its end.
+        SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
     """
     notebook, output = notebook.absolute(), output.absolute()
     try:
@@ -77,8 +70,7 @@ def execute(
     lock = hold_lock(logs / f"{output.stem}.lock", str(output))
     with lock, tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch:
         try:
-            options = {"cwd": notebook.parent, "execution_timeout": cell_timeout}
-            executed = _run(node, unfinished, parameters, Path(scratch), **options)
+            executed = _run(node, unfinished, parameters, Path(scratch), notebook.parent, cell_timeout)
             folder = _completed_folder(executed, Path(scratch) / RECORD)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -89,16 +81,13 @@ def execute(
         unfinished.unlink()
 
 
-def _run(node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, **options) -> NotebookNode:
-    """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it.
-
-    Further options go to papermill, whose exceptions come through unless a signal caused them.
-    """
-    # The kernel talks through sockets in the scratch folder: over TCP, kernels that start at the same time can take
-    # each other's ports.
+def _run(
+    node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, cwd: Path, cell_timeout: int | None
+) -> NotebookNode:
+    """Executes the notebook with a kernel of its own, writes it to `unfinished` after every cell and returns it."""
+    # Sockets in the scratch folder: over TCP, kernels that start at the same time can take each other's ports.
     manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", connection_file=str(scratch / "kernel.json"))
-    # The kernel inherits these. Several kernels cannot share IPython's profile and history. The scratch folder is new,
-    # so that no earlier execution can have left a record there.
+    # The kernel inherits these: kernels cannot share IPython's profile, and a record in a new folder is not an old one.
     os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
     stopped = []
 
@@ -116,14 +105,15 @@ def _run(node: NotebookNode, unfinished: Path, parameters: dict, scratch: Path, 
                 parameters,
                 kernel_name=KERNEL,
                 km=manager,
-                start_timeout=START_TIMEOUT,
+                cwd=cwd,
+                start_timeout=300,  # seconds: a cold disk, and other kernels that start at the same time
+                execution_timeout=cell_timeout,
                 iopub_timeout=60,
                 record_timing=False,
                 on_cell_executed=_refuse_exit,
                 progress_bar=sys.stderr.isatty(),
                 stdout_file=sys.stdout,
                 stderr_file=sys.stderr,
-                **options,
             )
         except Exception:
             if not stopped:
@@ -167,11 +157,11 @@ def _reason(error: Exception, unfinished: Path, cell_timeout: int | None) -> str
 
 def _kill(manager: AsyncKernelManager) -> bool:
     """Kills the kernel's process group; False when no kernel was started."""
-    if not manager.provisioner or not manager.provisioner.pgid:
-        return False
-    with suppress(ProcessLookupError):
-        os.killpg(manager.provisioner.pgid, signal.SIGKILL)
-    return True
+    group = getattr(manager.provisioner, "pgid", None)
+    if group:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    return bool(group)
 
 
 def _code_cells(notebook: NotebookNode) -> list[tuple[str, NotebookNode]]:
@@ -191,29 +181,26 @@ def _completed_folder(executed: NotebookNode, record: Path) -> Path:
     try:
         return Path(json.loads(record.read_text(encoding="utf-8"))["folder"])
     except (OSError, ValueError, KeyError):
-        message = "no completion record: the last cell must call paper_repro.runs.record_completion(folder)"
-        raise Unfinished(message) from None
+        remedy = "the last cell must call paper_repro.runs.record_completion(folder)"
+        raise Unfinished(f"no completion record: {remedy}") from None
 
 
 def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:
     """Writes the notebook, its page and, last of all, `done` and the `done` of a run's folder (see `keys.vouch`)."""
-    page = to_html(executed, output.stem) if html else ""
-    is_run = (folder / "metrics.json").exists()
-    marks = ([folder / "done"] if is_run else []) + ([done] if done else [])
+    page = {html: to_html(executed, output.stem)} if html else {}
+    run_mark = folder / "done" if (folder / "metrics.json").exists() else None
+    marks = [mark for mark in (run_mark, done) if mark]
     for mark in marks:  # a mark never stands beside files that it was not written for
         mark.unlink(missing_ok=True)
     with atomic_write(output) as path:
         nbformat.write(executed, path)
-    if html:
-        with atomic_write(html) as path:
-            path.write_text(page, encoding="utf-8")
-    text = vouch(folder, output)
-    for mark in marks:
-        with atomic_write(mark) as path:
+    for file, text in (page | dict.fromkeys(marks, vouch(folder, output))).items():
+        with atomic_write(file) as path:
             path.write_text(text, encoding="utf-8")
 
 
 def main() -> int:
+    """Executes what the command line names; 1: unfinished, 2: the user's mistake."""
     follow_parent()
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.execute", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)

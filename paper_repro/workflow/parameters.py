@@ -36,19 +36,18 @@ def declared(notebook: nbformat.NotebookNode) -> dict:
     """Name and default of every assignment in the cell tagged `parameters`; {} when no cell has the tag.
 
     Raises:
-        ReproError: the cell holds anything but lines of the form name = literal. papermill assigns its values in a
-            cell after it, so that a derived value would not follow them.
+        ReproError: the cell derives a value, which would not follow the one that papermill assigns after the cell.
     """
-    cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
+    source = next((cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), "")
     defaults = {}
     try:
-        for statement in ast.parse(cell.source if cell else "").body:
+        body: list = ast.parse(source).body
+        for statement in body:
             (target,) = statement.targets
             defaults[target.id] = ast.literal_eval(statement.value)
     except (SyntaxError, ValueError, TypeError, AttributeError):
-        raise ReproError(
-            "the parameters cell may hold lines of the form name = literal only; derive other values in the next cell"
-        ) from None
+        form, remedy = "lines of the form name = literal only", "derive other values in the next cell"
+        raise ReproError(f"the parameters cell may hold {form}; {remedy}") from None
     return defaults
 
 
@@ -62,10 +61,7 @@ def check(given: dict, defaults: dict) -> None:
             close = difflib.get_close_matches(name, defaults, 1)
             hint = f" (did you mean '{close[0]}'?)" if close else ""
             raise ReproError(f"no parameter '{name}'{hint}; the parameters are: {', '.join(defaults) or 'none'}")
-        default = defaults[name]
-        accepted = (int, float) if type(default) is float else (type(default),)
-        if default is not None and type(value) not in accepted:
-            raise ReproError(
-                f"parameter '{name}' is {value!r} ({type(value).__name__}), but must be "
-                f"{type(default).__name__} as its default {default!r}"
-            )
+        default, kind = defaults[name], type(defaults[name])
+        if default is not None and type(value) not in ((int, float) if kind is float else (kind,)):
+            found = f"{value!r} ({type(value).__name__})"
+            raise ReproError(f"parameter '{name}' is {found}, but must be {kind.__name__} as its default {default!r}")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,15 @@ from paper_repro.files import ReproError
 PARENT = "PAPER_REPRO_PARENT"  # environment variable: the id of the process that started this one
 
 
+def run_command(main: Callable[[], int | None]) -> None:
+    """Exits with the status that `main` returns, and with 2 and one line at the user's mistake, a `ReproError`."""
+    try:
+        sys.exit(main())
+    except ReproError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -23,27 +33,22 @@ def cores() -> int:
 
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[IO]:
-    """Holds a lock on `path` and yields the open file.
-
-    The operating system releases the lock when this process and every child that inherited the file have ended, even
-    by kill -9. A `FileLock` does not give access to its file, so that a child could not inherit it.
+    """Holds a lock on `path` until this process and every child that inherits the yielded file have ended.
 
     Raises:
         ReproError: another process holds the lock, the folder cannot be written to, or its file system has no locks.
     """
-    try:
+    try:  # a FileLock does not give access to its file
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
         locked = lock_descriptor(file.fileno(), blocking=False)
     except OSError as error:
-        raise ReproError(
-            f"cannot write to {path.parent} or lock a file there ({error.strerror}): choose another folder with OUT="
-        ) from error
+        problem = f"cannot write to {path.parent} or lock a file there ({error.strerror})"
+        raise ReproError(f"{problem}: choose another folder with OUT=") from error
     with file:
         if not locked:
-            raise ReproError(
-                f"another process is working on {what}: wait for it or stop it, or choose another folder with OUT="
-            )
+            remedy = "wait for it or stop it, or choose another folder with OUT="
+            raise ReproError(f"another process is working on {what}: {remedy}")
         yield file
 
 
@@ -63,11 +68,9 @@ def on_stop(handle: Callable[[signal.Signals], None]) -> Iterator[None]:
 def follow_parent(number: int = signal.SIGTERM) -> None:
     """Sends the signal to this process, or to the group it leads, when its parent has ended, even by kill -9.
 
-    The parent is the process that `$PAPER_REPRO_PARENT` names; without the variable, nothing happens. Children that
-    call this function follow this process in turn.
+    The parent is the process that `$PAPER_REPRO_PARENT` names, if any. Children can follow this process in turn.
     """
-    parent = os.environ.get(PARENT)
-    if parent is None:
+    if (parent := os.environ.get(PARENT)) is None:
         return
     os.environ[PARENT] = str(os.getpid())
 

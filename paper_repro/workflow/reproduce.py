@@ -22,7 +22,7 @@ from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
 from paper_repro.workflow.parameters import parse_json
-from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop
+from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop, run_command
 
 GRACE = 20  # seconds between the request to stop and the kill
 ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
@@ -31,13 +31,8 @@ ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake
 def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> int:
     """Runs what is missing or out of date in `out` and returns Snakemake's exit status.
 
-    Args:
-        overrides: keys of the configuration that replace the profile's.
-        options: further options for Snakemake.
-
     Raises:
-        ReproError: a value is impossible, a path does not exist, `out` cannot be written to or is in use; nothing was
-            started.
+        ReproError: before anything starts: a wrong value or path, `out` cannot be written to or is in use.
         SystemExit: 128 + signal, when SIGINT, SIGTERM or SIGHUP stopped it.
     """
     root = project_root()
@@ -61,19 +56,17 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
         with atomic_write(settings) as path:
             path.write_text(text, encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"), "--directory", str(out)]
-        command += ["--configfile", str(settings), "--scheduler", "greedy"]
-        command += ["--rerun-triggers", "mtime", "--ignore-incomplete"]
+        command += ["--configfile", str(settings)]
+        command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--ignore-incomplete"]
         if not cluster:  # the limits of this machine; the notebooks themselves print here what they do
             command += ["--cores", str(cores()), "--resources", "gpu=1", "--quiet", "all"]
+        # At SIGTERM the notebooks on this machine end, at SIGINT Snakemake cancels those on a cluster.
         return _run([*command, *options], lock, signal.SIGINT if cluster else signal.SIGTERM)
 
 
 def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
-    """Runs Snakemake in a session of its own, which the signal `ending` stops as a whole: at SIGTERM the notebooks on
-    this machine end, at SIGINT Snakemake cancels the notebooks on a cluster. Snakemake inherits the lock, so that no
-    other call starts while it lives."""
-    stopped = []
-    env = os.environ | {PARENT: str(os.getpid())}
+    """Runs Snakemake in a session of its own, which `ending` stops as a whole; it inherits the lock."""
+    stopped, env = [], os.environ | {PARENT: str(os.getpid())}
     process = subprocess.Popen(command, env=env, start_new_session=True, pass_fds=[lock.fileno()])
 
     def stop(number):
@@ -91,22 +84,8 @@ def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def _summary(out: Path) -> str:
-    """Lists the results."""
-    found = {
-        "executed notebooks": [*out.glob("*.ipynb"), *find_runs(out, "*.ipynb").values()],
-        "HTML pages": out.glob("html/*.html"),
-        "figures": out.glob("figures/*"),
-        "tables": out.glob("tables/*"),
-    }
-    lines = [f"Everything is done. In {out}:"]
-    for name, files in found.items():
-        names = sorted(str(file.relative_to(out)) for file in files)
-        lines += [f"  {name} ({len(names)})", *(f"    {file}" for file in names)]
-    return "\n".join(lines)
-
-
 def main() -> int:
+    """Makes what the command line names and lists the results."""
     follow_parent()
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
@@ -115,24 +94,24 @@ def main() -> int:
     parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
     parser.add_argument("options", nargs="*", help="options for Snakemake, after --")
     args = parser.parse_args()
-    profile = args.profile or "smoke"
-    try:
-        overrides = parse_json(args.set or "{}", "SET")
-        if args.data:  # maybe a path as seen by make's caller: `make -C FOLDER` changes the working directory
-            path = Path(os.environ.get("CALLER", ""), args.data)
-            overrides["data"] = str(path) if path.exists() and not Path(args.data).exists() else args.data
-        out = project_root() / (args.out or Path("results") / Path(profile).stem)
-        status = reproduce(profile, overrides, out.resolve(), args.options)
-    except ReproError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if status:
+    profile, overrides = args.profile or "smoke", parse_json(args.set or "{}", "SET")
+    if args.data:  # maybe a path as seen by make's caller: `make -C FOLDER` changes the working directory
+        path = Path(os.environ.get("CALLER", ""), args.data)
+        overrides["data"] = str(path) if path.exists() and not Path(args.data).exists() else args.data
+    out = (project_root() / (args.out or Path("results") / Path(profile).stem)).resolve()
+    if status := reproduce(profile, overrides, out, args.options):
         message = "error: not everything could be made; the first error above says why. Finished results are kept: "
         print(message + "correct the cause and call again to continue.", file=sys.stderr)
         return status
-    print(_summary(out.resolve()))
+    print(f"Everything is done. In {out}:")
+    notebooks = [*out.glob("*.ipynb"), *find_runs(out, "*.ipynb").values()]
+    found = {"executed notebooks": notebooks, "HTML pages": out.glob("html/*.html")}
+    found |= {name: out.glob(f"{name}/*") for name in ("figures", "tables")}
+    for kind, files in found.items():
+        names = sorted(str(file.relative_to(out)) for file in files)
+        print(f"  {kind} ({len(names)})", *names, sep="\n    ")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -1,6 +1,8 @@
 """The reference run: what is still to be made, and what is committed: numbers, nothing that shows a photograph."""
 
 import json
+import subprocess
+import sys
 from itertools import product
 
 import pandas as pd
@@ -70,6 +72,14 @@ def test_runs_of_every_repeat_are_collected(tmp_path):
 def test_no_finished_run_is_an_error(tmp_path):
     with pytest.raises(ReproError, match="holds no finished run"):
         collect(tmp_path, tmp_path / "reference")
+
+
+def test_wrong_data_is_the_users_mistake(tmp_path):
+    """Said in one line, with exit status 2."""
+    command = [sys.executable, "-m", "paper_repro.evidence.reference", tmp_path / "absent.zip", "leakage"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.startswith(f"error: data: {tmp_path / 'absent.zip'} does not exist")
 
 
 def test_profiles_hold_the_rates_that_were_tuned():

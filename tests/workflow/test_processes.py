@@ -7,7 +7,7 @@ import time
 import pytest
 
 from paper_repro.files import ReproError
-from paper_repro.workflow.processes import hold_lock
+from paper_repro.workflow.processes import hold_lock, run_command
 
 # Holds the lock and starts a child that inherits it, as reproduce.py starts Snakemake.
 HOLDER = """\
@@ -37,3 +37,14 @@ def test_lock_outlives_a_killed_parent(tmp_path):
         except ReproError:
             time.sleep(0.1)
     pytest.fail("the lock is still held")
+
+
+def test_a_users_mistake_ends_with_2(capsys):
+    """Every command says it in its message and its exit status."""
+
+    def main():
+        raise ReproError("data: it is wrong: mend it")
+
+    with pytest.raises(SystemExit) as end:
+        run_command(main)
+    assert end.value.code == 2 and capsys.readouterr().err == "error: data: it is wrong: mend it\n"

@@ -93,23 +93,10 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
     lines = [f"  {row.image!r}: {row.problem}" for row in unreadable.head(MOST_LISTED).itertuples()]
     if len(unreadable) > MOST_LISTED:
         lines.append(f"  and {len(unreadable) - MOST_LISTED} more, see {folder / 'manifest.csv'}")
-<<<<<<< HEAD
     warnings.warn("\n".join([f"data: {count} are left out:", *lines]), stacklevel=3)
-    lost = set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"])
-    if lost:
-        raise ReproError(
-            f"data: the class {min(lost)!r} of {path} has no readable picture: mend its files (reasons "
-            f"in {folder / 'manifest.csv'}) or remove its folder"
-        )
-=======
-    report = "\n".join(lines)
-    if strict:
-        raise ReproError(f"data: mend or remove {count}:\n{report}")
-    warnings.warn(f"data: {count} are left out:\n{report}", stacklevel=3)
     if lost := set(manifest["label"]) - set(manifest.loc[manifest["problem"] == "", "label"]):
         remedy = f"mend its files (reasons in {folder / 'manifest.csv'}) or remove its folder"
         raise ReproError(f"data: the class {min(lost)!r} of {path} has no readable picture: {remedy}")
->>>>>>> house-slim3
 
 
 def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:

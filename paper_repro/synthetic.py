@@ -193,8 +193,8 @@ def _place(paint, scene, towards_light, rng):
 
     shadow = Image.fromarray((coverage * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(samples * 0.025))
     move = (1, 0, away * math.cos(towards_light), 0, 1, away * math.sin(towards_light))
-    shadow = np.asarray(shadow.transform(shadow.size, Image.Transform.AFFINE, move), np.float32) / 255
-    picture = scene * (1 - depth * shadow)
+    moved = np.asarray(shadow.transform(shadow.size, Image.Transform.AFFINE, move), np.float32) / 255
+    picture = scene * (1 - depth * moved)
     part = picture[:, top:bottom, left:right]
     np.copyto(part, colour, where=inside)
     return picture, coverage

@@ -247,7 +247,7 @@ def generated(root: Path, reference: Path, groups: pd.Series) -> dict[Path, str]
 
 
 def main() -> None:
-    """Writes what `generated` gives."""
+    """Writes results/reference/ledger.csv and the generated parts of README and of the model card."""
     root, groups = project_root(), committed_folds("trashnet").set_index("image")["group"]
     for page, text in generated(root, root / "results" / "reference", groups).items():
         with atomic_write(page) as path:

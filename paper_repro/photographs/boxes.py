@@ -17,15 +17,11 @@ SIZE_LIMIT = 2**20  # bytes of one annotation
 
 
 def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray], pd.DataFrame]:
-    """Boxes matched to the images by file name without its ending; the object's class in the file does not count.
-
-    Args:
-        source: "download" (TrashNet's) or the path of a zip of Pascal VOC files, in whatever folders.
-        table: columns image, width and height.
+    """Boxes from "download" (TrashNet's) or a zip of Pascal VOC files, matched by file name without its ending.
 
     Returns:
-        Per row of `table` an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none; and
-        what was dropped: image, box (xmin, ymin, xmax, ymax; "" for all of the image), reason.
+        Per row of `table` (image, width, height) an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where
+        there is none; and what was dropped: image, box (xmin, ymin, xmax, ymax; "" for all of the image), reason.
 
     Raises:
         ReproError: no such zip, or a hostile or damaged one.

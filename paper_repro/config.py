@@ -2,12 +2,12 @@
 
 import difflib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML, YAMLError
 
 from paper_repro.files import ReproError, project_root
@@ -183,7 +183,7 @@ def _is_path(text: str) -> bool:
     return "/" in text or "\\" in text or Path(text).exists() or text.endswith((".zip", ".pth", ".safetensors"))
 
 
-def _explain(problem: ErrorDetails) -> str:
+def _explain(problem: Mapping[str, Any]) -> str:
     """One line for one of pydantic's complaints: the key, what is wrong, what to do."""
     key = ".".join(str(part) for part in problem["loc"])
     given = problem.get("input")

@@ -1,7 +1,7 @@
 """The workflow: which notebook runs for which arm and fold, and after what.
 
-`make reproduce` (paper_repro.workflow.reproduce) is the way to start it: it checks the configuration, keeps a second run out and
-stops everything at a signal. On its own, for example to look at what would run:
+`make reproduce` (paper_repro.workflow.reproduce) is the way to start it: it checks the configuration, keeps a second
+run out and stops everything at a signal. On its own, for example to look at what would run:
 
     snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-triggers mtime \
         --ignore-incomplete --config profile=smoke --dry-run
@@ -11,14 +11,13 @@ the outputs of a job that it starts or that fails, and nothing of an earlier run
 
 A mark's name ends in a key of everything that decides the result: for a training the run's key, what its measures
 depend on and the notebook's code; for the others what they show of the configuration, the notebook's and the package's
-code; all code without comments, docstrings and prose. What is out of date thus has no mark yet. A mark is written last of all and in one
-step, so that one that exists is complete even when Snakemake was killed before it took note.
+code; all code without comments, docstrings and prose. A result that is out of date has no mark. A mark is written
+last of all and in one step, so one that exists is complete even when Snakemake was killed before it took note.
 A notebook that runs again loads its trained weights and its measures, unless something that decides them changed.
 """
 
 import json
 import os
-import re
 import signal
 import sys
 from hashlib import sha256
@@ -36,7 +35,7 @@ OVERRIDES = config.get("overrides", {})
 CONFIG = load_profile(config["profile"], **OVERRIDES)
 DATA, BOXES = data_stamp(CONFIG.data), boxes_stamp(CONFIG)
 CLUSTER = config.get("cluster", False)  # the notebooks run on other machines than this process
-# On a cluster the machine that asks may have none, or the one that runs a GPU that is somebody else's.
+# On a cluster the machine that asks may have no GPU, or one that others use.
 GPU_HERE = not CLUSTER and Path("/dev/nvidiactl").exists()
 MODULES = sorted(Path(paper_repro.__file__).parent.rglob("*.py"))
 PACKAGE = syntax_hash(module.read_text(encoding="utf-8") for module in MODULES)

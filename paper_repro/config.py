@@ -43,6 +43,11 @@ class Arm:
         return self.network in GATED
 
     @property
+    def gate_per_block(self) -> bool:
+        """Whether each block computes a gate of its own."""
+        return self.network in ("block", "stage_recompute")
+
+    @property
     def comparable(self) -> bool:
         """Whether the arm answers a claim about attention, and is neither a control nor a plain CNN."""
         return self.gated or self == Arm("none")
@@ -57,7 +62,7 @@ RENAMED = {"faithful": "faithfulness_images", "averaging": "ema_decay"}  # keys 
 class Config(BaseModel):
     """What to run and how; one flat level, read from `profiles/NAME.yaml`.
 
-    Everything but `arms`, `folds`, `repeats` and `workers` decides the numbers of a run.
+    The numbers of a run depend on every key but `arms`, `folds`, `repeats`, `boxes`, `faithfulness_images`, `workers`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -73,7 +78,7 @@ class Config(BaseModel):
     backbone: Literal["resnet18", "resnet50", "efficientnet_lite0"] = "resnet50"
     arms: list[str] = Field(min_length=1)
     folds: list[int] = Field(min_length=1)
-    repeats: list[int] = Field([0], min_length=1, description="repeat r: split seed r, training seeds 5r + fold")
+    repeats: list[int] = Field([0], min_length=1, description="r: split seed r, training seeds num_folds * r + fold")
     reduction: int = Field(16, ge=1, description="r of the squeeze-and-excitation module")
     weights: str | None = Field(None, description="IMAGENET1K_V1, IMAGENET1K_V2 or a local file")
 
@@ -106,11 +111,6 @@ class Config(BaseModel):
     def prepared_size(self) -> int:
         """Side of the stored photographs, above `image_size`, so that a training crop is not blurred."""
         return self.image_size * 4 // 3
-
-    def training_size(self, epoch: int) -> int:
-        """Side of the training views in an epoch, counted from 1, pixels. Small ones first save time (progressive
-        learning: Tan and Le, "EfficientNetV2", ICML 2021, section 4, whose regularisation grows too; ours does not)."""
-        return self.image_size * 2 // 3 if epoch <= self.small_epochs else self.image_size
 
     @model_validator(mode="after")
     def _possible(self):

@@ -80,9 +80,9 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
 
 def read_photograph(photograph: str | Path | Image.Image, size: int) -> np.ndarray:
     """The square (size, size, 3), uint8 RGB, of a photograph, a path or an open picture; else a ReproError."""
-    if isinstance(photograph, Image.Image):
-        return squash(upright_rgb(photograph.copy()), size)
     try:
+        if isinstance(photograph, Image.Image):
+            return squash(upright_rgb(photograph.copy()), size)
         return square_picture(Path(photograph).read_bytes(), size)[0]
     except Exception as error:  # damaged files make decoders raise errors of any type
         reason = reason_for(error)

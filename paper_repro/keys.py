@@ -37,9 +37,9 @@ _SAME_NUMBERS = (
     "ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
 )
-# These keys of Config do not: which runs there are, how fast one goes, and what is measured afterwards.
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WHICH_RUNS, _HOW_FAST = {"arms", "folds", "repeats", "data", "learning_rate", "learning_rates"}, {"workers", "threads"}
+# These keys of Config are not part of a run's key: which runs there are, how fast one goes, what is measured later.
 _INCIDENTAL = _WHICH_RUNS | _HOW_FAST | {"boxes", "faithfulness_images"}
 
 
@@ -71,11 +71,6 @@ def vouch(folder: Path, *others: Path) -> str:
     return json.dumps({"finished": datetime.now(UTC).isoformat(), "sha256": hashes}, indent=1) + "\n"
 
 
-def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
-    """Seed of one training; each pair of repeat and fold has its own."""
-    return config.num_folds * repeat + fold
-
-
 def code_hash() -> str:
     """sha256 over the syntax trees of the modules that decide a run's numbers, without docstrings."""
     return _hash_of(DECISIVE)
@@ -91,7 +86,7 @@ def _hash_of(modules: Iterable[str]) -> str:
 
 
 def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> str:
-    """Twelve digits that differ wherever the numbers of two runs may differ on one machine.
+    """Twelve digits that differ wherever the numbers of two runs may differ on one machine with one thread count.
 
     Args:
         data: what identifies the data set: `training.data_key`, or for the workflow `data_stamp(config.data)`.

@@ -18,7 +18,7 @@ from paper_repro.arms import stage_layers
 from paper_repro.augment import normalise, to_float, whole
 from paper_repro.config import ARMS
 from paper_repro.data import Dataset
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, sha256_file
 from paper_repro.keys import measuring_code
 from paper_repro.runs import Run, write_files
 
@@ -42,7 +42,7 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
     masks = None if dataset.masks is None else dataset.masks[rows]
     boxes = None if dataset.boxes is None else [dataset.boxes[row] for row in rows]
     regions = [] if masks is None else [np.packbits(masks).tobytes()]
-    regions += [] if boxes is None else [np.concatenate(boxes).tobytes()]
+    regions += [] if boxes is None else [json.dumps([box.tolist() for box in boxes]).encode()]
     details = {
         "images": len(rows),
         "faithfulness_images": faithfulness_images,
@@ -51,28 +51,42 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
         "data": dataset.fingerprint,
         "code": measuring_code(),
     }
-    text = json.dumps(details | {"key": hashlib.sha256(json.dumps(details).encode()).hexdigest()[:12]}, indent=1)
-    file, size = run.folder / "measures.json", run.config.image_size
-    if file.exists() and file.read_text(encoding="utf-8") == text:
+    details["key"] = hashlib.sha256(json.dumps(details).encode()).hexdigest()[:12]
+    if _are_there(run, details):
         return run.measures
+    size = run.config.image_size
     torch.set_num_threads(run.config.threads)
     device = Fabric(accelerator=run.config.accelerator, devices=1).device
     model = run.model.to(device)
-    views = whole(to_float(dataset.images[rows]), size)  # (N, 3, S, S) in [0, 1]
-    inputs, pictures = normalise(views), (views * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (N, S, S, 3)
-    if masks is not None:
-        masks = whole(torch.from_numpy(masks)[:, None].float(), size)[:, 0].numpy() > 0.5
-    layers, table, seed = stage_layers(model), dataset.table.iloc[rows], run.environment["seed"]
-    found = heatmaps.measure(model, layers, inputs, pictures, table, faithfulness_images, masks, boxes, seed)
-    content = found.to_csv(index=False, float_format="%.5g").encode()
-    files = {"measures.csv.gz": gzip.compress(content, mtime=0)}  # the bytes depend on the content alone
-    if ARMS[run.arm].network in ("block", "stage_recompute"):  # several gates a stage
-        with torch.inference_mode():
-            parts = [model(batch.to(device), return_gates=True)[1] for batch in inputs.split(128)]
-        gates = {stage: torch.cat([part[stage].cpu() for part in parts], dim=1) for stage in parts[0]}  # (G, N, C)
-        agreement = heatmaps.gate_agreement(gates)
-        agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
-        files["gates.csv"] = agreement.to_csv(index=False).encode()
-    write_files(run.folder, files | {file.name: text.encode()})  # the key last, as it stands for the others
-    model.cpu()
+    try:
+        views = whole(to_float(dataset.images[rows]), size)  # (N, 3, S, S) in [0, 1]
+        inputs, pictures = normalise(views), (views * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (N, S, S, 3)
+        if masks is not None:
+            masks = whole(torch.from_numpy(masks)[:, None].float(), size)[:, 0].numpy() > 0.5
+        layers, table, seed = stage_layers(model), dataset.table.iloc[rows], run.environment["seed"]
+        found = heatmaps.measure(model, layers, inputs, pictures, table, faithfulness_images, masks, boxes, seed)
+        content = found.to_csv(index=False, float_format="%.5g").encode()
+        files = {"measures.csv.gz": gzip.compress(content, mtime=0)}  # the bytes depend on the content alone
+        if ARMS[run.arm].gate_per_block:
+            with torch.inference_mode():
+                parts = [model(batch.to(device), return_gates=True)[1] for batch in inputs.split(128)]
+            gates = {stage: torch.cat([part[stage].cpu() for part in parts], dim=1) for stage in parts[0]}  # (G, N, C)
+            agreement = heatmaps.gate_agreement(gates)
+            agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
+            files["gates.csv"] = agreement.to_csv(index=False).encode()
+    finally:
+        model.cpu()  # where `run.predict` expects it
+    details["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files["measures.json"] = json.dumps(details, indent=1).encode()  # last: its key stands for the others
+    write_files(run.folder, files, outdated=["measures.json"])
     return run.measures
+
+
+def _are_there(run: Run, details: dict) -> bool:
+    """Whether the run's folder holds whole measures of this key."""
+    try:
+        found = json.loads((run.folder / "measures.json").read_text(encoding="utf-8"))
+        whole = all(sha256_file(run.folder / name) == value for name, value in found["sha256"].items())
+        return whole and found["key"] == details["key"]
+    except (OSError, ValueError, KeyError):
+        return False

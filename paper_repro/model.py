@@ -149,7 +149,7 @@ class Stage(nn.Sequential):
         for block in self:
             if self.attention == "stage_output" or not block.has_shortcut:
                 x = block(x)  # no gate here
-            elif self.attention == "stage" and stored:
+            elif self.attention in ("stage", "half") and stored:
                 x = block(x, lambda u, gate=stored[0]: gate)  # reuse the stored gate
             else:
                 se = block.se if self.attention == "block" else self.se
@@ -200,7 +200,7 @@ class AttentionResNet(ResNet):
         """Logits (N, num_classes) of `images` (N, 3, H, W).
 
         With `return_gates` also a dict, stage name -> gates computed in this pass, (G, N, C): G is the number of blocks
-        for "block", "stage_recompute" and "half", 1 for "stage" and "stage_output"; {} for "none".
+        for "block" and "stage_recompute", else 1; {} for "none".
         """
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (N, 3, H, W) -> (N, 64, H/4, W/4)
         x, gates = run_stages(self, STAGES, x, return_gates)  # -> (N, C, H/32, W/32)

@@ -27,6 +27,8 @@ from paper_repro.files import ReproError, atomic_write, cache_dir, project_root,
 from paper_repro.keys import MEASURES, vouch
 from paper_repro.weights import read_state
 
+FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json")  # beside the weights
+
 
 @dataclass(frozen=True)
 class Run:
@@ -81,7 +83,7 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
     folder = Path(folder)
     if not folder.is_absolute() and not folder.exists():
         folder = project_root() / folder
-    for name in ("config.yaml", "metrics.json", *(["done"] if finished else [])):
+    for name in (*FILES, *(["done"] if finished else [])):
         if not (folder / name).exists():
             remedy = "make it with `make reproduce`, or run notebook 02 (arm none, plain CNNs) or 03 from top to bottom"
             raise ReproError(f"{folder} is no finished run ({name} is missing): {remedy}")
@@ -126,12 +128,12 @@ def write_run(
     text = StringIO()
     YAML().dump(config.model_dump(), text)
     files = {
+        "weights.safetensors": weights,  # first: after a kill they never fit an older environment.json
         "config.yaml": text.getvalue().encode(),
-        "history.csv": history.to_csv(index=False).encode(),
-        "predictions.csv": predictions.to_csv(index=False).encode(),
+        "history.csv": history.to_csv(index=False, lineterminator="\n").encode(),
+        "predictions.csv": predictions.to_csv(index=False, lineterminator="\n").encode(),
         "metrics.json": json.dumps(metrics, indent=1).encode(),
-        "weights.safetensors": weights,
-        "environment.json": json.dumps(details, indent=1).encode(),  # last, as its key stands for the others
+        "environment.json": json.dumps(details, indent=1).encode(),  # last: its key stands for the others
     }
     write_files(folder, files, outdated=("done", *MEASURES))
 
@@ -162,14 +164,18 @@ def record_completion(folder: str | Path) -> None:
 def environment(config: Config) -> dict:
     """Versions, machine and thread count: what must agree for numbers to agree bit for bit."""
     packages = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pillow", "scikit-learn")
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    try:
+        command = ["git", "rev-parse", "HEAD"]
+        commit = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    except OSError:  # git is not installed
+        commit = ""
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "machine": platform.machine(),
         "processor": _processor(),
         "threads": config.threads,
-        "git_commit": git.stdout.strip() or None,
+        "git_commit": commit or None,
     }
 
 

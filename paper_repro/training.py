@@ -33,7 +33,7 @@ from paper_repro.augment import TrainingEpoch, to_input
 from paper_repro.config import ARMS, Config
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, cache_dir, check_writable, watched
-from paper_repro.keys import kept_keys, learning_rate, run_folder, training_seed
+from paper_repro.keys import kept_keys, learning_rate, run_folder
 from paper_repro.photographs.folds import Split, load_folds, split
 
 
@@ -46,7 +46,7 @@ def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0)
     Args:
         config: the recipe, the data and the machine.
         arm: one of `config.ARMS`.
-        fold: the test fold; with `repeat` it decides the seed (`keys.training_seed`).
+        fold: the test fold; with `repeat` it decides the seed (`training_seed`).
         out: folder of the runs.
         repeat: number of the repeat; it is the seed of the split into folds.
 
@@ -63,8 +63,9 @@ def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0)
             if metrics != run.metrics:  # the code of `evaluate` has changed
                 runs.write_files(folder, {"metrics.json": json.dumps(metrics, indent=1).encode()}, outdated=["done"])
             return replace(run, metrics=metrics)
-    except (ReproError, KeyError):
-        pass  # there is no whole run
+    except (ReproError, KeyError) as error:
+        if (folder / "done").exists():  # a finished run that cannot be opened
+            warnings.warn(f"{error}; it is trained again", stacklevel=2)
     check_writable(folder)
     name = f"{arm}, fold {fold}" + (f", repeat {repeat}" if repeat else "")
     with _locked(name, keys[0]) as scratch:
@@ -84,9 +85,14 @@ def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
         return Trainer(config, arm, dataset, parts, training_seed(config, fold), scratch, name).fit()
 
 
+def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
+    """Seed of one training; each pair of repeat and fold has its own: 5r + fold for five folds."""
+    return config.num_folds * repeat + fold
+
+
 def data_key(dataset: Dataset, folds: pd.DataFrame) -> str:
     """What a run learns from: the pictures, and which of them stand in which part; a sha256."""
-    return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False)).encode()).hexdigest()
+    return hashlib.sha256((dataset.fingerprint + folds.to_csv(index=False, lineterminator="\n")).encode()).hexdigest()
 
 
 def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Split, list[str]]:

@@ -75,6 +75,7 @@ def test_block_is_timm(images):
         ("stage", (1,) * 4),
         ("stage_recompute", (3, 4, 6, 3)),
         ("stage_output", (1,) * 4),
+        ("half", (1,) * 4),
     ],
 )
 def test_gates_returned(attention, counts, images):

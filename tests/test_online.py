@@ -85,4 +85,4 @@ def test_says_what_to_do_without_the_package(path, tmp_path):
 def test_remedy_installs_dependencies():
     """What Colab has to install goes by the names in pyproject.toml."""
     names = re.fullmatch(r"%pip install --quiet (.*)", remedy(NOTEBOOKS[0])[2])[1].split()
-    assert set(names) <= {re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]}
+    assert set(names) <= {re.match(r"[\w.-]+", line)[0] for line in PROJECT["dependencies"]}

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -71,12 +72,41 @@ def test_measured_anew_without_training(config, run, dataset, monkeypatch):
 
     assert measured() == (1, 1) and measured() == (1, 1)
     assert measured(images=3) == (3, 2) and measured(images=3) == (3, 2)
-    boxes = [[[0.1, 0.1, 0.4, 0.4]]] * len(dataset.table)
+    boxes = [np.array([[0.1, 0.1, 0.4, 0.4]])] * len(dataset.table)
     with_boxes = load_dataset(config.data, config.prepared_size).__class__(**vars(dataset) | {"boxes": boxes})
     assert measured(images=3, data=with_boxes) == (3, 3)
     assert {"box_area", "box_gain"} <= set(run.measures)
     monkeypatch.setattr("paper_repro.measures.measuring_code", lambda: "another")
     assert measured(images=3, data=with_boxes) == (3, 4)
+
+
+@pytest.mark.parametrize("name", ["measures.csv.gz", "measures.json"])
+def test_damaged_measures_are_made_again(run, dataset, name):
+    """A file of the measures that is missing, or is not the one its key was written for, is no measure."""
+    measure_run(run, dataset, 1)
+    before = {path.name: path.read_bytes() for path in run.folder.glob("measures.*")}
+    (run.folder / name).unlink()
+    measure_run(run, dataset, 1)
+    (run.folder / name).write_bytes(b"{}")
+    measure_run(run, dataset, 1)
+    assert before == {path.name: path.read_bytes() for path in run.folder.glob("measures.*")}
+
+
+def test_a_mixture_of_two_runs_is_none(config, run, tmp_path):
+    """A process that is killed while it replaces a run's files, at whichever file, leaves nothing that opens as a run:
+    the new run's weights come first and never fit the older record of them."""
+    other = train(config.model_copy(update={"weight_decay": 0.1}), "none", 0, tmp_path / "other")
+    order = ["weights.safetensors", *runs.FILES]
+    for count in range(1, len(order)):
+        mixed = tmp_path / f"mixed{count}"
+        shutil.copytree(run.folder, mixed)
+        for name in order[:count]:
+            shutil.copy(other.folder / name, mixed)
+        with pytest.raises(ReproError, match="the weights of .* are damaged"):
+            runs.load_run(mixed, finished=False)
+        (mixed / "environment.json").unlink()
+        with pytest.raises(ReproError, match="environment.json is missing"):
+            runs.load_run(mixed, finished=False)
 
 
 def test_measures_of_other_data_are_refused(run, dataset):

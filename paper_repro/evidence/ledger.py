@@ -224,7 +224,7 @@ def model_card(reference: str | Path) -> str:
         taken = f"{others.idxmax()} ({others.max()})" if others.any() else "–"
         rows.append((name, row["support"], *(f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")), taken))
     runs = f"{folds} of {statistics.FOLDS} folds" + (f", {repeats} repeats" if repeats > 1 else "")
-    seen = f"{len(stage)} photographs, each predicted by a network that never saw it"
+    seen = f"{stage['image'].nunique()} photographs, each predicted by a network that never saw it"
     columns = ("class", "photographs", "precision, %", "recall, %", "F1, %", "most often taken for")
     return "\n".join([f"`stage`, ResNet50 from scratch, {runs}, {seen}:", *_markdown_table(columns, rows)])
 

@@ -319,7 +319,7 @@ def test_pages_of_two_repeats(two_repeats):
     text = ledger.markdown(two_repeats, GROUPS)
     assert "| `stage` | 10 | 77.5 [" in text and "| scratch | runs | accuracy, %" in text
     assert "`none` on fold 0 of repeats 0, 1 has 50.0% [" in text and "22 of 54 runs, 12.0 hours" in text
-    assert "5 of 5 folds, 2 repeats, 200 photographs" in ledger.model_card(two_repeats)
+    assert "5 of 5 folds, 2 repeats, 100 photographs" in ledger.model_card(two_repeats)
     claims = ledger.ledger(two_repeats, GROUPS).set_index("claim")
     assert claims.loc["C1", "verdict"] == "supported" and "half not measured yet" in claims["evidence"].iloc[1]
     missing = claims.loc[["C2", "C3, premise", "C4, beside block", "C4, beside none", "C5"]]

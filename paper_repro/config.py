@@ -164,10 +164,10 @@ def load_profile(name: str | Path, **overrides) -> Config:
         raise ReproError(f"profile: {path} is not plain YAML with each key once: {error}") from error
     if not isinstance(values, dict):
         raise ReproError(f"profile: {path} holds no 'key: value' lines: copy one of the files in profiles/")
+    values |= {key: value for key, value in overrides.items() if value is not None}
     values = {RENAMED.get(key, key): value for key, value in values.items()}
     if values.get("split_seed") == 0:  # of runs made before `repeats`, which took its place
         del values["split_seed"]
-    values |= {key: value for key, value in overrides.items() if value is not None}
     for key in ("data", "boxes", "weights"):
         if isinstance(values.get(key), str) and _is_path(values[key]):
             values[key] = str(Path(values[key]).expanduser().resolve())
@@ -188,6 +188,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     given = problem.get("input")
     fields = Config.model_fields
+    if key == "split_seed":
+        return "split_seed: no such key: use repeats, as repeat r has the split seed r"
     if problem["type"] == "extra_forbidden":
         return f"{key}: no such key{_closest(key, fields)}; the keys are {', '.join(fields)}"
     if problem["type"] == "missing":

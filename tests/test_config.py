@@ -25,7 +25,7 @@ REFUSED = {
     "negative repeat": (dict(repeats=[-1]), "repeats: -1 is outside"),
     "repeat twice": (dict(repeats=[1, 1]), "repeats: .* names one twice"),
     "no repeats": (dict(repeats=[]), "repeats:"),
-    "what repeats took the place of": (dict(split_seed=1), "split_seed: no such key"),
+    "what repeats took the place of": (dict(split_seed=1), "split_seed: no such key: use repeats"),
     "one fold": (dict(num_folds=1), "num_folds: 1"),
     "fold outside": (dict(folds=[5]), "folds: 5 is outside 0 to 4"),
     "fold twice": (dict(folds=[0, 0]), "folds: .* names one twice"),
@@ -98,3 +98,9 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     Path("photos").mkdir()
     assert load_profile("smoke", data="photos").data == str(tmp_path / "photos")
     assert load_profile("smoke").data == "synthetic"
+
+
+def test_earlier_names_of_keys():
+    """Keys that were renamed are still read, in a kept run's config.yaml and in a call."""
+    config = load_profile("smoke", faithful=7, averaging=0.5, split_seed=0)
+    assert (config.faithfulness_images, config.ema_decay) == (7, 0.5)

@@ -90,10 +90,10 @@ TRAININGS = [
 SHOWN = [
     getattr(CONFIG, name)
     for name in (
-        "boxes", "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
+        "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
     )
 ]
-EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, SHOWN)
+EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, BOXES, SHOWN)
 COMPARISONS = [
     mark(notebook, notebook, DATA, PACKAGE, BOXES, TRAININGS)
     for notebook in ("04_confusion_matrices", "05_heatmap_gallery")

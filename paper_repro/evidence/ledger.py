@@ -19,9 +19,15 @@ from paper_repro.workflow.processes import run_command
 # The contrasts of docs/protocol.md: experiment -> (a, b), read as b minus a.
 PAIRS = {
     "scratch": [("none", "stage"), ("half", "stage"), ("none", "block"), ("block", "stage"), ("none", "half")],
-    "transfer": [("none", "stage"), ("none", "block"), ("none", "stage-identity"), ("none", "block-identity")],
+    "transfer": [
+        ("none", "stage"),
+        ("none", "block"),
+        ("none", "stage-identity"),
+        ("none", "block-identity"),
+        ("stage", "stage-identity"),
+        ("block", "block-identity"),
+    ],
 }
-PAIRS["transfer"] += [("stage", "stage-identity"), ("block", "block-identity")]
 
 
 def ledger(reference: str | Path, groups: pd.Series) -> pd.DataFrame:

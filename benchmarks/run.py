@@ -1,4 +1,4 @@
-"""Measures what issue 3 promises, each figure in turn with the peer it is compared with.
+"""Measures speed and memory, each figure in turn with the peer it is compared with.
 
     python benchmarks/run.py [--only ROW ...] [--rounds N] [--data PATH] [--out FOLDER]
 
@@ -24,6 +24,7 @@ import pandas as pd
 import seaborn as sns
 import system
 import torch
+import tutorial
 from measure import Row, not_measured
 from tqdm import tqdm
 
@@ -31,14 +32,16 @@ from paper_repro import runs
 from paper_repro.files import ReproError, atomic_write
 
 ROWS = {
+    "script": tutorial.script,
+    "first_batch": tutorial.first_batch,
     "epoch": networks.epoch,
     "training": networks.training,
     "inference": networks.inference,
     "gradcam": networks.gradcam,
-    "prepare": system.prepare,
     "memory": system.memory,
     "scaling": system.scaling,
     "two_runs": system.two_runs,
+    "malloc": system.malloc,
     "import": system.importing,
     "tried": networks.tried,
     "floor": networks.floor,

@@ -20,10 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 from measure import Row, duration, figure, in_turn, not_measured, speed
-from networks import EPOCH_BATCHES, Bench, trainer
+from networks import EPOCH_BATCHES, SHORT, Bench, trainer
 from PIL import Image
-from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
 from tqdm import tqdm
 
 from paper_repro import synthetic
@@ -32,6 +30,7 @@ from paper_repro.data import Dataset, load_dataset
 from paper_repro.evaluate import metrics, predictions_frame
 from paper_repro.photographs.folds import Split, make_folds, near_duplicate_groups
 from paper_repro.training import Trainer
+from paper_repro.workflow.execute import MALLOC
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW, MANY = 2_500, 25_000
@@ -54,11 +53,21 @@ def write_photographs(folder: Path, count: int, size: tuple[int, int]) -> None:
         shapes.resize(size, Image.Resampling.BICUBIC).save(file, quality=90)
 
 
-# ---- preparing ----------------------------------------------------------------------------------------------------
+# ---- photographs --------------------------------------------------------------------------------------------------
 
 
-def _size(image: Image.Image) -> tuple[int, int]:
-    return image.size
+def photographs(bench: Bench) -> Path:
+    """The folder of class folders that photographs are read from: those of the bench, else drawn ones."""
+    if bench.data and bench.data.is_dir():
+        return bench.data
+    folder = bench.scratch / "photographs"
+    if not folder.exists():
+        if bench.data:
+            with zipfile.ZipFile(bench.data) as archive:
+                archive.extractall(folder)
+        else:
+            write_photographs(folder, 2_527, (512, 384))
+    return next(path for path in (folder, *folder.iterdir()) if len(list(path.glob("[!_.]*/"))) > 1)
 
 
 def _preparation(bench: Bench, folder: Path) -> float:
@@ -67,40 +76,6 @@ def _preparation(bench: Bench, folder: Path) -> float:
         start = time.perf_counter()
         load_dataset(str(folder), bench.config.prepared_size)
         return time.perf_counter() - start
-
-
-def prepare(bench: Bench) -> Iterator[Row]:
-    """Preparing the photographs beside ImageFolder decoding them once; then opening what is prepared."""
-    folder, size = bench.scratch / "photographs", bench.config.prepared_size
-    if bench.data and bench.data.is_dir():
-        folder = bench.data
-    elif bench.data:
-        with zipfile.ZipFile(bench.data) as archive:
-            archive.extractall(folder)
-        folder = next(path for path in (folder, *folder.iterdir()) if len(list(path.glob("[!_.]*/"))) > 1)
-    else:
-        write_photographs(folder, 2_527, (512, 384))
-    decoded = ImageFolder(folder, transform=_size)  # its loader decodes; nothing else is done with the picture
-
-    def decode(workers):
-        for _ in DataLoader(decoded, batch_size=32, num_workers=workers):
-            pass
-
-    taken = in_turn(
-        {
-            "ours": partial(_preparation, bench, folder),
-            "one": lambda: list(map(decoded.__getitem__, range(len(decoded)))),
-            "all": lambda: decode(bench.threads),
-        },
-        bench.rounds,
-    )
-    what = f"preparing {len(decoded):,} photographs at {size} px"
-    yield duration(what, "ImageFolder decoding them once", taken["ours"], taken["one"], 1.1)
-    yield duration(what, f"the same in {bench.threads} DataLoader workers", taken["ours"], taken["all"])
-    with new_cache(bench.scratch):
-        load_dataset(str(folder), size)
-        again = in_turn({"again": lambda: load_dataset(str(folder), size)}, bench.rounds)["again"]
-    yield figure("a second call", again, "s", at_most=2)
 
 
 # ---- memory and growth --------------------------------------------------------------------------------------------
@@ -137,8 +112,9 @@ def child_memory(count: int) -> float:
     return max(sizes)
 
 
-def _child(action: str, number: int) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, __file__, action, str(number)], stdout=subprocess.PIPE, text=True)
+def _child(action: str, number: int, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, __file__, action, str(number)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
 
 
 def _answers(*children: subprocess.Popen) -> list[float]:
@@ -227,6 +203,21 @@ def two_runs(bench: Bench) -> Iterator[Row]:
         at_least=1,
         note="seconds per run and epoch",
     )
+
+
+def malloc(bench: Bench) -> Iterator[Row]:
+    """A training whose freed memory is kept in huge pages, as the workflow's kernels do, beside one as it comes."""
+    load_dataset("synthetic", bench.config.prepared_size)
+    taken = in_turn(
+        {
+            "kept": lambda: _answers(_child("epochs", 1, GLIBC_TUNABLES=MALLOC))[0],
+            "freed": lambda: _answers(_child("epochs", 1, GLIBC_TUNABLES=""))[0],
+        },
+        min(bench.rounds, 5),
+        warm_up=False,
+    )
+    note = f"{SHORT[bench.precisions[-1]]}, one thread"
+    yield speed("freed memory kept in huge pages", "given back", taken["kept"], taken["freed"], note=note)
 
 
 def importing(bench: Bench) -> Iterator[Row]:

@@ -37,6 +37,11 @@ from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
 
 RECORD = "record.json"
 KERNEL = "python3"
+# For glibc in the kernel: freed memory is kept, in huge pages, so that a training step has no page faults.
+MALLOC = "glibc.malloc.hugetlb=1:" + ":".join(
+    f"glibc.malloc.{name}={size}"
+    for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**34), ("top_pad", 2**26))
+)
 
 
 class Unfinished(Exception):
@@ -89,6 +94,7 @@ def _run(
     manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", connection_file=str(scratch / "kernel.json"))
     # The kernel inherits these: kernels cannot share IPython's profile, and a record in a new folder is not an old one.
     os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
+    os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
     stopped = []
 
     def stop(number):

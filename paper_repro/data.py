@@ -5,21 +5,27 @@
 """
 
 import hashlib
+import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from paper_repro import synthetic
-from paper_repro.files import ReproError
+from paper_repro.files import ReproError, as_path, brief
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
-from paper_repro.photographs.folders import open_tree
+from paper_repro.photographs.folders import open_tree, read_file
 from paper_repro.photographs.folds import committed_folds
-from paper_repro.photographs.pictures import reason_for, square_picture, squash, upright_rgb
+from paper_repro.photographs.pictures import from_array, reason_for, square_picture, squash, upright_rgb
+
+# One photograph: a path, an open picture, an array as for `from_array`, the content of a file, or an open file.
+Photograph = str | os.PathLike | Image.Image | np.ndarray | bytes | bytearray | memoryview | IO[bytes]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     Raises:
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
-    path = downloads.download(downloads.TRASHNET) if data == "trashnet" else Path(data).expanduser()
+    path = downloads.download(downloads.TRASHNET) if data == "trashnet" else as_path(data, "data")
     if data == "synthetic":
         folder, classes, boxes = synthetic.prepare(size), synthetic.CLASSES, None
     else:
@@ -78,12 +84,38 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     return Dataset(name, classes, images, table, masks, matched, hashlib.sha256(content.encode()).hexdigest())
 
 
-def read_photograph(photograph: str | Path | Image.Image, size: int) -> np.ndarray:
-    """The square (size, size, 3), uint8 RGB, of a photograph, a path or an open picture; else a ReproError."""
+def read_photograph(photograph: Photograph, size: int) -> np.ndarray:
+    """The square (size, size, 3), uint8 RGB, of a photograph.
+
+    Args:
+        photograph: its path, a PIL image, a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of grey, RGB or RGB
+            and alpha, the bytes of a file or a file that is open for reading bytes.
+
+    Raises:
+        ReproError: it cannot be read; names it by its path or type, and the reason.
+    """
     try:
+        if isinstance(photograph, np.ndarray):
+            photograph = from_array(photograph)
         if isinstance(photograph, Image.Image):
-            return squash(upright_rgb(photograph.copy()), size)
-        return square_picture(Path(photograph).read_bytes(), size)[0]
+            return squash(upright_rgb(photograph), size)
+        return square_picture(_content(photograph), size)[0]
     except Exception as error:  # damaged files make decoders raise errors of any type
-        reason = reason_for(error)
-        raise ReproError(f"cannot read the photograph {photograph} ({reason}): give a JPEG or PNG") from error
+        is_path = isinstance(photograph, (str, os.PathLike))
+        name = brief(photograph) if is_path else f"given as {type(photograph).__name__}"
+        remedy = "give a JPEG or PNG as a path, bytes or open file, a PIL image or a uint8 array (H, W, 3)"
+        raise ReproError(f"cannot read the photograph {name} ({reason_for(error)}): {remedy}") from error
+
+
+def _content(photograph: str | os.PathLike | bytes | bytearray | memoryview | IO[bytes]) -> bytes:
+    if isinstance(photograph, (bytes, bytearray, memoryview)):
+        return bytes(photograph)
+    if isinstance(photograph, (str, os.PathLike)):
+        return read_file(Path(photograph).expanduser())
+    if isinstance(photograph, io.TextIOBase):
+        raise ValueError("the file is open for reading text, not bytes")
+    if not hasattr(photograph, "read"):
+        raise ValueError("no photograph has this type")
+    if photograph.seekable():  # what was written into it, or read from it before, counts
+        photograph.seek(0)
+    return photograph.read()

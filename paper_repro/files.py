@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
@@ -16,6 +17,26 @@ PARTIAL = ".partial-"  # what begins the name of a file that is being written
 
 class ReproError(ValueError):
     """Something the user can mend; the message names the thing that is wrong and the remedy."""
+
+
+def as_path(value: str | os.PathLike, what: str) -> Path:
+    """The path that a user gave for `what`, `~` expanded; a ReproError for any other type."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ReproError(f"{what}: the path must be text or a Path, not of type {type(value).__name__}: correct it")
+    return Path(value).expanduser()
+
+
+def brief(name: object) -> str:
+    """A name from outside for a message: on one line and at most 200 characters long."""
+    text = str(name)
+    return text if text.isprintable() and len(text) <= 200 else f"{text[:200]!r}" + "…" * (len(text) > 200)
+
+
+def csv_bytes(table: Any, float_format: str | None = None) -> bytes:
+    """A pandas table as CSV, without its index and with quotes around every text that holds a line break."""
+    end = "\r\0\n"  # Python before 3.13 quotes a text with a carriage return only where that ends the rows as well
+    text = table.to_csv(index=False, float_format=float_format, lineterminator=end)
+    return text.replace(end, "\n").encode()
 
 
 def project_root() -> Path:

@@ -13,6 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
+from paper_repro.photographs.folders import list_files
 
 MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
@@ -115,13 +116,18 @@ def learning_rate(config: Config, arm: str) -> float:
 
 
 def data_stamp(data: str) -> str:
-    """A quick mark that changes when a file or folder of data does: names, sizes and times, no content."""
+    """A quick mark that changes when what `load_dataset` reads of a file or folder does: names, sizes and times, no
+    content; without such a path `data` itself.
+
+    Raises:
+        ReproError: a folder cannot be listed.
+    """
     path = Path(data)
     if not path.exists():
         return data
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    listing = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.is_file()]
-    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+    status = path.stat()
+    listing = list_files(path) if path.is_dir() else [status.st_size, status.st_mtime_ns]
+    return hashlib.sha256(json.dumps([data, listing]).encode()).hexdigest()
 
 
 def boxes_stamp(config: Config) -> str:

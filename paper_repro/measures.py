@@ -18,7 +18,7 @@ from paper_repro.arms import stage_layers
 from paper_repro.augment import normalise, to_float, whole
 from paper_repro.config import ARMS
 from paper_repro.data import Dataset
-from paper_repro.files import ReproError, sha256_file
+from paper_repro.files import ReproError, csv_bytes, sha256_file
 from paper_repro.keys import measuring_code
 from paper_repro.runs import Run, write_files
 
@@ -65,7 +65,7 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             masks = whole(torch.from_numpy(masks)[:, None].float(), size)[:, 0].numpy() > 0.5
         layers, table, seed = stage_layers(model), dataset.table.iloc[rows], run.environment["seed"]
         found = heatmaps.measure(model, layers, inputs, pictures, table, faithfulness_images, masks, boxes, seed)
-        content = found.to_csv(index=False, float_format="%.5g").encode()
+        content = csv_bytes(found, "%.5g")
         files = {"measures.csv.gz": gzip.compress(content, mtime=0)}  # the bytes depend on the content alone
         if ARMS[run.arm].gate_per_block:
             with torch.inference_mode():
@@ -73,7 +73,7 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             gates = {stage: torch.cat([part[stage].cpu() for part in parts], dim=1) for stage in parts[0]}  # (G, N, C)
             agreement = heatmaps.gate_agreement(gates)
             agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
-            files["gates.csv"] = agreement.to_csv(index=False).encode()
+            files["gates.csv"] = csv_bytes(agreement)
     finally:
         model.cpu()  # where `run.predict` expects it
     details["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -4,17 +4,17 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
@@ -22,8 +22,8 @@ from paper_repro import evaluate
 from paper_repro.arms import build_model
 from paper_repro.augment import to_input
 from paper_repro.config import Config, load_profile
-from paper_repro.data import read_photograph
-from paper_repro.files import ReproError, atomic_write, cache_dir, project_root, sha256_file
+from paper_repro.data import Photograph, read_photograph
+from paper_repro.files import ReproError, as_path, atomic_write, brief, cache_dir, csv_bytes, project_root, sha256_file
 from paper_repro.keys import MEASURES, vouch
 from paper_repro.weights import read_state
 
@@ -57,18 +57,38 @@ class Run:
             raise ReproError(f"{self.folder} has no measures of its heat maps: run notebook 02 or 03 for it once more")
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
-    def preprocess(self, photographs: str | Path | Image.Image | Sequence) -> Tensor:
-        """One photograph or a list of them (PIL image or path) -> (N, 3, S, S), the whole photograph, normalised."""
-        if not isinstance(photographs, (list, tuple)):
-            photographs = [photographs]
-        squares = [read_photograph(photograph, self.config.prepared_size) for photograph in photographs]
-        return to_input(np.stack(squares), self.config.image_size)
+    def preprocess(self, photographs: Photograph | Iterable[Photograph]) -> Tensor:
+        """Photographs, whole and normalised, as the network takes them: (N, 3, S, S).
 
-    def predict(self, photographs: str | Path | Image.Image | Sequence) -> pd.DataFrame:
-        """Class probabilities, one row per photograph and one column per class."""
+        Args:
+            photographs: one photograph as `read_photograph` takes it, or any number of them: a list, what `Path.glob`
+                gives, a column of a table, an array (N, H, W, 3).
+
+        Raises:
+            ReproError: names a photograph that cannot be read.
+        """
+        size = self.config.prepared_size
+        squares = [read_photograph(photograph, size) for photograph in _one_by_one(photographs)]
+        return to_input(np.array(squares, np.uint8).reshape(-1, size, size, 3), self.config.image_size)
+
+    def predict(self, photographs: Photograph | Iterable[Photograph]) -> pd.DataFrame:
+        """Class probabilities of what `preprocess` takes, one row per photograph and one column per class."""
+        inputs = self.preprocess(photographs)
+        if not len(inputs):
+            return pd.DataFrame(columns=list(self.classes), dtype="float32")
         with torch.inference_mode():
-            probabilities = self.model(self.preprocess(photographs)).softmax(dim=1)  # (N, 3, S, S) -> (N, K)
+            probabilities = self.model(inputs).softmax(dim=1)  # (N, 3, S, S) -> (N, K)
         return pd.DataFrame(probabilities.numpy(), columns=list(self.classes))
+
+
+def _one_by_one(photographs: Any) -> Iterable:
+    """One photograph, or something that is none, as a list; else as it is."""
+    if isinstance(photographs, np.ndarray):
+        return photographs if photographs.ndim in (1, 4) else [photographs]
+    single = (str, bytes, bytearray, memoryview, Mapping, pd.DataFrame, Tensor)
+    if isinstance(photographs, single) or hasattr(photographs, "read") or not isinstance(photographs, Iterable):
+        return [photographs]
+    return photographs
 
 
 def load_run(folder: str | Path, finished: bool = True) -> Run:
@@ -80,13 +100,13 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
     Raises:
         ReproError: no such run, an unfinished one, or weights that are missing or damaged.
     """
-    folder = Path(folder)
-    if not folder.is_absolute() and not folder.exists():
+    folder = as_path(folder, "load_run")
+    if not folder.is_absolute() and not os.path.exists(folder):
         folder = project_root() / folder
     for name in (*FILES, *(["done"] if finished else [])):
-        if not (folder / name).exists():
+        if not os.path.exists(folder / name):  # False for a name that no file can have, too
             remedy = "make it with `make reproduce`, or run notebook 02 (arm none, plain CNNs) or 03 from top to bottom"
-            raise ReproError(f"{folder} is no finished run ({name} is missing): {remedy}")
+            raise ReproError(f"{brief(folder)} is no finished run ({name} is missing): {remedy}")
     config = load_profile(folder / "config.yaml")
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     details = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
@@ -130,8 +150,8 @@ def write_run(
     files = {
         "weights.safetensors": weights,  # first: after a kill they never fit an older environment.json
         "config.yaml": text.getvalue().encode(),
-        "history.csv": history.to_csv(index=False, lineterminator="\n").encode(),
-        "predictions.csv": predictions.to_csv(index=False, lineterminator="\n").encode(),
+        "history.csv": csv_bytes(history),
+        "predictions.csv": csv_bytes(predictions),
         "metrics.json": json.dumps(metrics, indent=1).encode(),
         "environment.json": json.dumps(details, indent=1).encode(),  # last: its key stands for the others
     }

@@ -4,9 +4,11 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import struct
 import sys
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -20,6 +22,7 @@ from PIL import Image
 from paper_repro import synthetic
 from paper_repro.data import load_dataset, read_photograph
 from paper_repro.files import ReproError, cache_dir
+from paper_repro.keys import data_stamp
 from paper_repro.photographs import prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.pictures import square_picture, squash, to_frame
@@ -190,6 +193,77 @@ def test_odd_names_survive(tree, tmp_path):
             assert expected <= set(dataset.table["image"]) and set(labels) <= set(dataset.table["label"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
+@pytest.mark.parametrize("mark", ["\r", "\n", "\r\n", "\x07", "\x0b", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_line_breaks_and_control_characters_in_names_are_kept(tree, tmp_path, mark):
+    """At the beginning, in the middle and at the end of a class or file name, in a folder and in a zip."""
+    labels = [f"gl{mark}ass", f"{mark}paper", f"wood{mark}"]
+    names = [f"my{mark}photo.png", f"{mark}.png", f"end{mark}"]
+    for number, (label, name) in enumerate(zip(labels, names, strict=True)):
+        (tree / label).mkdir()
+        (tree / label / name).write_bytes(encoded(noise(10 + number)))
+        (tree / "metal" / name).write_bytes(encoded(noise(20 + number)))
+    expected = {f"{label}/{name}" for label, name in zip(labels, names, strict=True)} | {f"metal/{n}" for n in names}
+    for source in (tree, zipped(tree, tmp_path / "names.zip")):
+        for _ in range(2):  # prepared, then read from the manifest
+            dataset = load_dataset(source, SIZE)
+            assert dataset.classes == tuple(sorted([*labels, "glass", "metal"])) and len(dataset.images) == 12
+            assert expected <= set(dataset.table["image"]) and set(labels) <= set(dataset.table["label"])
+
+
+def test_composed_and_decomposed_names_are_the_same_data(tree, tmp_path):
+    """macOS may store an accent as a character of its own; classes, images and boxes are matched all the same."""
+    sources = []
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / form / "photographs"
+        shutil.copytree(tree, folder)
+        (folder / "metal").rename(folder / unicodedata.normalize(form, "Küchenabfälle"))
+        (folder / "glass" / "0.png").rename(folder / "glass" / unicodedata.normalize(form, "Flasche é.png"))
+        sources += [folder, zipped(folder, tmp_path / f"{form}.zip")]
+    boxes = tmp_path / "boxes.zip"
+    with zipfile.ZipFile(boxes, "w") as archive:
+        archive.writestr(unicodedata.normalize("NFD", "Flasche é.xml"), annotation((1, 1, 20, 20)))
+    datasets = [load_dataset(source, SIZE, boxes) for source in sources]
+    assert {dataset.classes for dataset in datasets} == {("Küchenabfälle", "glass")}
+    assert len({dataset.fingerprint for dataset in datasets}) == 1
+    assert all([len(found) for found in dataset.boxes] == [0, 0, 0, 0, 0, 1] for dataset in datasets)
+
+
+def test_what_systems_leave_behind_does_not_count(tree):
+    """Files and folders of macOS, Windows and network drives, in any case, change neither the data nor their stamp."""
+    expected, stamp = load_dataset(tree, SIZE), data_stamp(str(tree))
+    folders = ["$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX", ".Trash-1000", "__pycache__"]
+    for name in (*folders, "@eaDir", "@__thumb", "@Recycle", "#recycle"):
+        (tree / name).mkdir()
+        (tree / name / "thumb.jpg").write_bytes(b"junk")
+    (tree / "glass" / "@eaDir").mkdir()
+    (tree / "glass" / "@eaDir" / "0.png").write_bytes(b"junk")
+    for name in ("Icon\r", "THUMBS.DB", "ehthumbs.db", "Desktop.ini", "0.png:Zone.Identifier", "._0.png"):
+        (tree / "glass" / name).write_bytes(b"junk")
+        (tree / name).write_bytes(b"junk")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_dataset(tree, SIZE).fingerprint == expected.fingerprint
+    assert data_stamp(str(tree)) == stamp
+
+
+@pytest.mark.parametrize("inner", ["", "wrapper"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_pictures_beside_the_class_folders_are_counted_and_named(tree, tmp_path, inner, packed):
+    """One warning for all, also for those beside a folder that wraps the classes; a README needs none."""
+    folder = tmp_path / "all"
+    shutil.copytree(tree, folder / inner)
+    (folder / inner / "README.md").write_text("about the pictures")
+    for number in range(49):
+        (folder / inner / f"b{number}.JPG").write_bytes(encoded(noise(number), "JPEG"))
+    (folder / "a.png").write_bytes(encoded(noise(99)))
+    with pytest.warns(UserWarning) as caught:
+        dataset = load_dataset(zipped(folder, tmp_path / "all.zip") if packed else folder, SIZE)
+    (warning,) = caught
+    assert re.search(r"all.* are not read \(50, such as 'a.png'\): move each into a class folder", str(warning.message))
+    assert len(dataset.images) == 6
+
+
 def test_synthetic(monkeypatch):
     """Pictures, exact masks and labels of the embedded set, always the same; another seed is another set."""
     monkeypatch.setattr(synthetic, "COUNT", 12)
@@ -295,6 +369,116 @@ def test_unusual_pictures_are_prepared_right(tmp_path):
         assert np.array_equal(found, read_photograph(Image.open(file), SIZE)) or name.endswith("jpg")
 
 
+def png(samples, depth: int, colour: int, transparent: tuple = ()) -> bytes:
+    """A PNG file of samples (H, W, C) with `depth` bits each; `transparent` is the grey or colour of its tRNS."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    samples = np.asarray(samples)
+    bits = (samples[..., None] >> np.arange(depth)[::-1]) & 1  # (H, W, C, depth)
+    rows = np.packbits(bits.reshape(len(samples), -1).astype(np.uint8), axis=1)
+    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], depth, colour, 0, 0, 0)
+    key = chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)) if transparent else b""
+    data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + key + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_transparent_value_of_a_png_is_white(depth, channels):
+    """Whatever its bits for each sample: the left half shows a dark sample, the right half is transparent."""
+    if channels == 3 and depth < 8:
+        pytest.skip("PNG has no such colours")
+    dark, transparent = 0, 2 ** (depth - 1)
+    samples = np.full((4, 4, channels), dark)
+    samples[:, 2:] = transparent
+    content = png(samples, depth, 0 if channels == 1 else 2, (transparent,) * channels)
+    expected = np.broadcast_to(np.array([0, 0, 255, 255])[:, None], (4, 4, 3))
+    np.testing.assert_array_equal(square_picture(content, 4)[0], expected)
+    np.testing.assert_array_equal(read_photograph(Image.open(io.BytesIO(content)), 4), expected)
+
+
+@pytest.mark.parametrize("depth", [2, 4, 8, 16])
+def test_another_value_than_the_transparent_one_is_kept(depth):
+    """Also the one whose 8-bit sample has the number that tRNS holds."""
+    top = 2**depth - 1
+    content = png(np.array([0, 1, top, top])[None, :, None], depth, 0, (top - 1,))
+    grey = [0, round(255 / top), 255, 255]
+    np.testing.assert_array_equal(square_picture(content, 4)[0][0, :, 0], grey)
+
+
+def test_other_kinds_of_transparency_are_white():
+    """Alpha of 16 bits, alpha that Pillow has multiplied in, a palette's and a big-endian picture's."""
+    clear = np.zeros((4, 4, 2), int)
+    big_endian = Image.new("I;16B", (4, 4), 300)
+    big_endian.info["transparency"] = 300
+    palette = Image.new("P", (4, 4), 1)
+    palette.putpalette([0] * 6)
+    palette.info["transparency"] = 1
+    cases = [
+        Image.open(io.BytesIO(png(clear, 16, 4))),
+        Image.open(io.BytesIO(png(np.zeros((4, 4, 4), int), 16, 6))),
+        big_endian,
+        palette,
+        *(Image.new(mode, (4, 4)) for mode in ("LA", "La", "RGBA", "RGBa", "PA")),
+    ]
+    for case in cases:
+        assert read_photograph(case, 4).min() == 255
+
+
+def test_a_picture_of_the_user_is_not_changed():
+    """Neither its pixels nor its orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.open(io.BytesIO(encoded(noise(0), "PNG", exif=exif)))
+    first = read_photograph(picture, SIZE)
+    assert picture.size == (40, 30) and picture.getexif()[0x0112] == 6
+    np.testing.assert_array_equal(read_photograph(picture, SIZE), first)
+
+
+def tiff(samples, sample_format: int = 1, bits: int = 16) -> bytes:
+    """A grey TIFF of the bytes in `samples`, 4 x 4 pixels."""
+    tags = {256: 4, 257: 4, 258: bits, 259: 1, 262: 1, 273: 134, 277: 1, 278: 4, 279: len(samples), 339: sample_format}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return (b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries).ljust(134, b"\0") + samples
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(Image.fromarray(np.linspace(-20000, 20000, 16).reshape(4, 4).astype(np.int32)), "TIFF"),
+        encoded(Image.fromarray(np.linspace(0, 200, 16).reshape(4, 4).astype(np.int32)), "TIFF"),
+        encoded(Image.fromarray(np.linspace(0, 1, 16).reshape(4, 4).astype(np.float32)), "TIFF"),
+        tiff(np.full(16, -5, np.int16).tobytes(), sample_format=2),
+        tiff(np.full(16, -5, np.int8).tobytes(), sample_format=2, bits=8),
+        tiff(np.full(16, 200, np.uint32).tobytes(), bits=32),
+        tiff(np.full(16, 3_000_000_000, np.uint32).tobytes(), bits=32),
+    ],
+    ids=["int32 of both signs", "int32 to 200", "float", "int16", "int8", "uint32 to 200", "large uint32"],
+)
+def test_pixels_of_unknown_range_are_refused(content):
+    """A file, and the PIL image that it opens as, whatever values it happens to hold."""
+    reason = "of unknown range: save it with 8 or 16 bits"
+    with pytest.raises(ValueError, match=reason):
+        square_picture(content, SIZE)
+    with pytest.raises(ReproError, match=reason) as caught:
+        read_photograph(Image.open(io.BytesIO(content)), SIZE)
+    assert "\n" not in str(caught.value)
+
+
+def test_grey_of_known_range_keeps_it():
+    """16 bits in PNG, TIFF and PGM, whatever PGM's largest value, and 12 bits in TIFF: half of white is half grey."""
+    half = Image.fromarray(np.full((4, 4), 32768, np.uint16))
+    cases = [encoded(half, kind) for kind in ("PNG", "TIFF", "PPM")]
+    cases += [b"P5 4 4 1000\n" + struct.pack(">16H", *[500] * 16), b"P2 4 4 1000\n" + b"500 " * 16]
+    cases += [tiff(bytes([0x80, 0x08, 0x00] * 8), bits=12)]
+    for case in cases:
+        np.testing.assert_allclose(square_picture(case, 4)[0], 128, atol=1)
+        np.testing.assert_allclose(read_photograph(Image.open(io.BytesIO(case)), 4), 128, atol=1)
+    np.testing.assert_array_equal(read_photograph(half, 4), 128)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_spoil_a_photograph(tmp_path):
     """The pixels count; the orientation is then as stored."""
@@ -318,6 +502,61 @@ def test_own_photograph_that_is_none_is_named(tmp_path):
         read_photograph(tmp_path / "photo.jpg", SIZE)
     with pytest.raises(ReproError, match=r"none\.jpg \(No such file"):
         read_photograph(tmp_path / "none.jpg", SIZE)
+
+
+def test_a_photograph_in_every_form(tmp_path):
+    """A path, an open picture, the content of a file, an open file wherever it was read to, an array: one square."""
+    photograph, expected = noise(0), squash(noise(0), SIZE)
+    content, path = encoded(photograph), tmp_path / "photo.png"
+    path.write_bytes(content)
+    written = io.BytesIO()
+    photograph.save(written, "PNG")  # leaves it at its end
+    with path.open("rb") as file:
+        forms = [path, str(path), photograph, content, bytearray(content), memoryview(content), file, written]
+        for form in [*forms, file, np.asarray(photograph), np.dstack([photograph, np.full((30, 40), 255, np.uint8)])]:
+            np.testing.assert_array_equal(read_photograph(form, SIZE), expected)
+    grey = np.asarray(photograph.convert("L"))
+    for form in (grey, grey[:, :, None]):
+        np.testing.assert_array_equal(read_photograph(form, SIZE), squash(photograph.convert("L").convert("RGB"), SIZE))
+    assert read_photograph(np.zeros((4, 4, 4), np.uint8), 4).min() == 255  # nothing but transparent
+
+
+@pytest.mark.parametrize(
+    ("photograph", "reason"),
+    [
+        (None, "given as NoneType"),
+        (7, "given as int"),
+        ({"image": 1}, "given as dict"),
+        ([[0, 0], [0, 0]], "given as list"),
+        (np.zeros((300, 400, 3)), r"uint8 of shape .*, this one is float64 of shape \(300, 400, 3\)"),
+        (np.zeros((3, 300, 400), np.uint8), r"this one is uint8 of shape \(3, 300, 400\)"),
+        (np.zeros((2, 30, 40, 3), np.uint8), r"this one is uint8 of shape \(2, 30, 40, 3\)"),
+        (np.zeros((0, 40, 3), np.uint8), "has no pixels"),
+        (b"", "the file is empty"),
+        (b"<html>" * 10_000, "given as bytes .its content is text"),
+        (io.StringIO("text"), "open for reading text, not bytes"),
+        ("https://example.org/photo.jpg", "example.org/photo.jpg .No such file"),
+        ("x" * 100_000, "File name too long"),
+        ("two\nlines.jpg", r"two\\nlines.jpg' .No such file"),
+        (os.curdir, "it is a folder"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_a_short_line(photograph, reason):
+    """The message names path or type and the reason, never the object itself."""
+    with pytest.raises(ReproError, match=reason) as caught:
+        read_photograph(photograph, SIZE)
+    message = str(caught.value)
+    assert len(message) < 500 and "\n" not in message and "give a JPEG or PNG as a path" in message
+
+
+@pytest.mark.parametrize("data", [None, 3, ["glass", "metal"]])
+def test_data_that_are_no_path_are_refused(data, tree):
+    """By their type; so are boxes."""
+    with pytest.raises(ReproError, match=f"data: the path must be text or a Path, not of type {type(data).__name__}"):
+        load_dataset(data, SIZE)
+    if data:
+        with pytest.raises(ReproError, match="boxes: the path must be text or a Path"):
+            load_dataset(tree, SIZE, boxes=data)
 
 
 # ---- folders ----------------------------------------------------------------------------------------------------
@@ -364,6 +603,11 @@ def make_link_loop(tree):
     return tree, "are one folder by a link: remove the link"
 
 
+def make_broken_link_to_a_class(tree):
+    (tree / "paper").symlink_to(tree.parent / "gone")
+    return tree, "cannot follow .*paper .No such file or directory.: mend or remove it"
+
+
 def make_empty_class(tree):
     (tree / "paper").mkdir()
     return tree, "the class 'paper' .* is empty: add pictures or remove"
@@ -399,6 +643,45 @@ def test_folder_that_cannot_work_is_refused(tree, make):
         load_dataset(path, SIZE)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "remedy"),
+    [
+        ("train/glass/1 train/metal/2 test/3 test/4", "give (its folder ')?{}train'?, as its pictures alone"),
+        ("TRAIN/glass/1 TRAIN/metal/2 TEST/glass/3 TEST/metal/4", "give (its folder ')?{}TRAIN'?, .* put .*TEST, "),
+        ("train/a/1 train/b/2 val/a/3 val/b/4 test/a/5 test/b/6", "give (its folder ')?{}train'?, as the folds are"),
+        ("Training/a/1 Training/b/2 Validation/a/3 Validation/b/4", "give (its folder ')?{}Training'?, as the folds"),
+        ("train/a/1 train/b/2 test/", "give (its folder ')?{}train'?, as its pictures alone"),
+        ("images/a/1 images/b/2 annotations/1.xml", "give (its folder ')?{}images'?, as its pictures alone"),
+        ("data/a/1 data/b/2 code/train.py", "give (its folder ')?{}data'?, as its pictures alone"),
+        ("glass/old/1 metal/2", "move such files up into their class folder"),
+        ("glass/old/1 glass/3 metal/2", "move such files up into their class folder"),
+        ("glass/jpg/1 metal/jpg/2", "if 'glass' is a class, move such files up into it, else give one folder"),
+        ("dry/can/1 dry/box/2 wet/pear/3 wet/egg/4", "if 'dry' is a class, move such files up into it, else give one"),
+        ("glass/green/1 glass/brown/2 metal/3", "if 'glass' is a class, .* else (unpack it and )?give .*glass"),
+        ("glass/1 metal/2 annotations/xml/1.xml", "move such files out of .*, as by their names they are no pictures"),
+        ("train/1 test/2", "'test', 'train' of .* are parts of a data set, no classes: make one folder per class"),
+    ],
+)
+@pytest.mark.parametrize("wrapper", ["", "wrapper/"])
+def test_the_remedy_fits_the_layout(tmp_path, layout, remedy, wrapper, packed):
+    """Class folders that are divided already, lie beside other folders or hold folders themselves."""
+    path = tmp_path / ("photographs.zip" if packed else "photographs")
+    names = [wrapper + (name if name.endswith(("/", ".xml", ".py")) else f"{name}.png") for name in layout.split()]
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, b"")
+    else:
+        for name in names:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).mkdir() if name.endswith("/") else (path / name).touch()
+    place = wrapper if packed else f"{path}/{wrapper}"
+    with pytest.raises(ReproError, match=remedy.format(place)) as caught:
+        load_dataset(path, SIZE)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
 def test_forbidden_file_is_listed(tree):
     """A file without read permission is a line of the report."""
@@ -413,6 +696,49 @@ def test_unwritable_cache_is_named(tree, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(ReproError, match="set PAPER_REPRO_CACHE"):
         load_dataset(tree, SIZE)
+
+
+# ---- the workflow's stamp ---------------------------------------------------------------------------------------
+
+
+def test_the_stamp_sees_what_is_read(tree, tmp_path):
+    """Pictures in linked class folders, linked pictures, and folders below a wrapper; nothing else changes it."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(tree / "metal", elsewhere)
+    shutil.move(tree / "glass" / "0.png", tmp_path / "0.png")
+    (tree / "metal").symlink_to(elsewhere)
+    (tree / "glass" / "0.png").symlink_to(tmp_path / "0.png")
+    shutil.copytree(tree / "glass", tmp_path / "wrapped" / "inner" / "glass")
+    (tmp_path / "wrapped" / "inner" / "metal").symlink_to(elsewhere)
+    for data, inner in ((tree, tree), (tmp_path / "wrapped", tmp_path / "wrapped" / "inner")):
+        stamps = [data_stamp(str(data))]
+        (elsewhere / f"{data.name}.png").write_bytes(encoded(noise(7)))
+        stamps.append(data_stamp(str(data)))
+        (inner / "glass" / "8.png").write_bytes(encoded(noise(8)))
+        stamps.append(data_stamp(str(data)))
+        assert len(set(stamps)) == 3
+        (data / "README.txt").write_text("beside the class folders")
+        (inner / "glass" / ".hidden").write_text("hidden")
+        (data / "Thumbs.db").write_text("junk")
+        assert data_stamp(str(data)) == stamps[-1]
+    before = data_stamp(str(tree))
+    (tmp_path / "0.png").write_bytes(encoded(noise(9)))  # where the linked picture is
+    assert data_stamp(str(tree)) != before
+
+
+def test_the_stamp_of_a_zip_and_of_a_name(tree, tmp_path):
+    """Another zip has another stamp; what is no path is its own."""
+    stamps = [data_stamp(str(zipped(tree, tmp_path / "a.zip")))]
+    (tree / "glass" / "7.png").write_bytes(encoded(noise(7)))
+    stamps.append(data_stamp(str(zipped(tree, tmp_path / "a.zip"))))
+    assert stamps[0] != stamps[1] and data_stamp("trashnet") == "trashnet"
+
+
+def test_the_stamp_of_a_tree_that_is_refused(tree):
+    """The same error as when it is read, in one line."""
+    (tree / "glass" / "again").symlink_to(tree)
+    with pytest.raises(ReproError, match="are one folder by a link: remove the link"):
+        data_stamp(str(tree))
 
 
 # ---- boxes ------------------------------------------------------------------------------------------------------

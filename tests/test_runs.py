@@ -1,11 +1,14 @@
 """A run's folder: whole wherever it is, measured anew without training, told apart by repeat."""
 
+import io
 import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
 from paper_repro import evaluate, heatmaps, keys, runs
 from paper_repro.config import load_profile
@@ -107,6 +110,97 @@ def test_a_mixture_of_two_runs_is_none(config, run, tmp_path):
         (mixed / "environment.json").unlink()
         with pytest.raises(ReproError, match="environment.json is missing"):
             runs.load_run(mixed, finished=False)
+
+
+@pytest.mark.parametrize("mark", ["\r", "\r\n", "\n", '"', ","])
+def test_names_with_line_breaks_survive_in_predictions(config, tmp_path, mark):
+    """Of images and classes; the bytes of ordinary tables are those of pandas."""
+
+    def write(predictions):
+        runs.write_run(tmp_path, config, predictions[["fold"]], predictions, {}, {}, b"")
+        return tmp_path / "predictions.csv"
+
+    classes = [f"gl{mark}ass", f"metal{mark}"]
+    images = [f"{classes[0]}/my{mark}photo.png", f"{classes[1]}/{mark}"]
+    table = evaluate.predictions_frame(images, 0, [0, 1], [[0.75, 0.25], [0.5, 0.5]], classes)
+    pd.testing.assert_frame_equal(evaluate.read_predictions(write(table)), table, check_dtype=False)
+    plain = table.rename(columns=lambda name: name.replace(mark, "")).replace(mark, "", regex=True)
+    assert write(plain).read_bytes() == plain.to_csv(index=False, lineterminator="\n").encode()
+
+
+class Brightness(torch.nn.Module):
+    """A network of two classes that tells pictures apart by their brightness; (N, 3, S, S) -> (N, 2)."""
+
+    def forward(self, images):
+        return torch.stack([images.mean((1, 2, 3)), -images.mean((1, 2, 3))], dim=1)
+
+
+@pytest.fixture
+def reader(config, tmp_path):
+    """A run that needs no training."""
+    return runs.Run(tmp_path, config, "none", 0, ("bright", "dark"), Brightness(), None, None, {}, {})
+
+
+def test_predict_takes_photographs_in_any_form_and_number(reader, tmp_path):
+    """One, or any number of them in whatever Python iterates over: a row for each, in their order."""
+    arrays = [np.full((30, 40, 3), value, np.uint8) for value in (255, 0, 128)]
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for array, path in zip(arrays, paths, strict=True):
+        Image.fromarray(array).save(path)
+    expected = reader.predict(paths)
+    assert list(expected) == ["bright", "dark"]
+    assert expected["bright"].tolist() == pytest.approx([0.992, 0.018, 0.616], abs=0.001)  # of white, black and grey
+    contents = [path.read_bytes() for path in paths]
+    several = [
+        *(arrays, tuple(arrays), np.stack(arrays), map(Image.fromarray, arrays), iter(contents)),
+        *((path for path in paths), pd.Series(map(str, paths), index=[5, 6, 7]), np.array(list(map(str, paths)))),
+        *({str(path): 0 for path in paths}.keys(), [io.BytesIO(content) for content in contents]),
+        [str(paths[0]), Image.fromarray(arrays[1]), contents[2]],
+    ]
+    for photographs in several:
+        pd.testing.assert_frame_equal(reader.predict(photographs), expected)
+    assert len(reader.predict(tmp_path.glob("*.png"))) == 3
+    for one in (paths[0], str(paths[0]), arrays[0], contents[0], Image.open(paths[0]), io.BytesIO(contents[0])):
+        pd.testing.assert_frame_equal(reader.predict(one), expected[:1])
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter([]), np.zeros((0, 30, 40, 3), np.uint8), pd.Series(dtype=str)])
+def test_no_photographs_give_an_empty_table(reader, nothing):
+    """With the classes' columns."""
+    table = reader.predict(nothing)
+    assert table.shape == (0, 2) and list(table) == ["bright", "dark"] and (table.dtypes == np.float32).all()
+    assert reader.preprocess([]).shape == (0, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, "given as NoneType"),
+        (3.5, "given as float"),
+        ({"a.jpg": 1}, "given as dict"),
+        (pd.DataFrame({"path": ["a.jpg"]}), "given as DataFrame"),
+        (torch.zeros(3, 30, 40), "given as Tensor"),
+        (np.zeros((8, 300, 400, 3)), "float64 of shape .300, 400, 3."),
+        (np.zeros((2, 3, 30, 40), np.uint8), "uint8 of shape .3, 30, 40."),
+        (np.arange(10), "given as int64"),
+        ([np.zeros((300, 400), np.uint8).tolist()], "given as list"),
+        ([b"no picture" * 10_000], "given as bytes"),
+        (["gone.jpg"], "gone.jpg .No such file"),
+    ],
+)
+def test_predict_refuses_other_types_in_a_short_line(reader, given, reason):
+    """A line that a person can read, whatever the size of the object."""
+    with pytest.raises(ReproError, match=reason) as caught:
+        reader.predict(given)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("folder", [None, 3, ["results"], b"results", "x" * 100_000, "results\0"])
+def test_a_run_that_cannot_be_named_so_is_refused_in_a_short_line(folder):
+    """By the type, or as no finished run."""
+    with pytest.raises(ReproError, match="must be text or a Path, not of type|is no finished run") as caught:
+        runs.load_run(folder)
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
 
 
 def test_measures_of_other_data_are_refused(run, dataset):

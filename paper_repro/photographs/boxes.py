@@ -1,5 +1,6 @@
 """Bounding boxes in Pascal VOC's XML, from a zip that may come from a stranger."""
 
+import unicodedata
 import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from defusedxml import ElementTree
 
+from paper_repro.files import as_path
 from paper_repro.photographs import downloads
 from paper_repro.photographs.folders import open_zip
 from paper_repro.photographs.pictures import reason_for, to_frame
@@ -26,14 +28,14 @@ def load_boxes(source: str | Path, table: pd.DataFrame) -> tuple[list[np.ndarray
     Raises:
         ReproError: no such zip, or a hostile or damaged one.
     """
-    path = downloads.download(downloads.BOXES) if str(source) == "download" else Path(source).expanduser()
+    path = downloads.download(downloads.BOXES) if str(source) == "download" else as_path(source, "boxes")
     stems = [PurePosixPath(image).stem for image in table["image"]]
     boxes, dropped, namesakes = [], [], Counter(stems)
     with open_zip(path) as archive:
         annotations = defaultdict(list)
         for member in archive.infolist():
             if member.filename.lower().endswith(".xml"):
-                annotations[PurePosixPath(member.filename).stem].append(member)
+                annotations[unicodedata.normalize("NFC", PurePosixPath(member.filename).stem)].append(member)
         for row, stem in zip(table.itertuples(), stems, strict=True):
             usable = []
             try:

@@ -3,13 +3,16 @@
 import os
 import re
 import stat
+import struct
 import unicodedata
+import warnings
 import zipfile
-from collections import Counter
+import zlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paper_repro.files import ReproError
 
@@ -18,8 +21,19 @@ FILE_LIMIT = 512 * 2**20  # bytes of one file
 TOTAL_LIMIT = 256 * 2**30  # bytes of all files
 RATIO_LIMIT = 200  # of a file above RATIO_FLOOR bytes; photographs hardly shrink at all
 RATIO_FLOOR = 2**20
+UTF8_MARK, UNICODE_NAME = 0x800, 0x7075  # in a zip: a flag, the number of an extra field
 OTHER_TYPES = {b"Rar!": "RAR", b"7z\xbc\xaf": "7z", b"\x1f\x8b": "gzip", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG"}
 OTHER_TYPES |= {b"GIF8": "GIF", b"<": "a web page, maybe of a login"}
+
+# What systems and tools leave behind, in lower case; names that start with a full stop are such as well.
+JUNK = {
+    *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("@eadir", "@tmp", "@__thumb", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # network drives
+    *("lost+found", "__pycache__", "picasa.ini"),
+}
+PICTURES = (".bmp", ".gif", ".heic", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}  # of data that are divided
 
 # Parts of a name below the root -> (size, stamp, source) of a file, None of a folder.
 Items = dict[tuple[str, ...], tuple | None]
@@ -29,14 +43,14 @@ class Entry(NamedTuple):
     """One file of a class.
 
     image: "class/file". size: bytes, unpacked. stamp: changes when the content does: the CRC in a zip, times in a
-    folder. source: what `Tree.read` opens: the path, or the name in the zip.
+    folder. source: what `Tree.read` opens: the path, or the zip's entry.
     """
 
     label: str
     image: str
     size: int
     stamp: tuple
-    source: str
+    source: Any
 
 
 class Tree(NamedTuple):
@@ -51,6 +65,9 @@ class Tree(NamedTuple):
 def open_tree(path: Path) -> Iterator[Tree]:
     """The class folders of a folder or zip, whatever single folders wrap them; hidden and system files do not count.
 
+    Names of classes and images have Unicode's composed form (NFC), however they are stored. A warning counts and names
+    the pictures that lie beside the class folders, which are not read.
+
     Raises:
         ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
@@ -58,7 +75,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
         raise ReproError(f"data: {path} does not exist: {remedy}")
     if path.is_dir():
-        yield _tree(path, _list_folder(path), lambda entry: _read_file(Path(entry.source)))
+        yield _tree(path, _list_folder(path), lambda entry: read_file(Path(entry.source)))
         return
     items: Items = {}
     with open_zip(path) as archive:
@@ -67,44 +84,104 @@ def open_tree(path: Path) -> Iterator[Tree]:
             if parts and not _is_junk(parts):
                 items.setdefault(parts, None)
                 if not member.is_dir():
-                    items[parts] = member.file_size, (member.CRC,), member.filename
+                    items[parts] = member.file_size, (member.CRC,), member
         yield _tree(path, items, lambda entry: archive.read(entry.source))
+
+
+def list_files(folder: Path) -> list[tuple]:
+    """Name in parts, size and stamp of the files that `open_tree` reads from a folder, sorted, without its checks.
+
+    Raises:
+        ReproError: a folder in it cannot be read or is reached twice by a link.
+    """
+    return sorted((parts, *details[:2]) for parts, details in _unwrap(_list_folder(folder)).files.items())
+
+
+class _Layout(NamedTuple):
+    """wrapper: the folders taken off. Below them: the names of the folders, the files in these, and the pictures beside
+    them or beside a wrapping folder."""
+
+    wrapper: tuple[str, ...]
+    tops: set[str]
+    files: dict[tuple[str, ...], tuple]
+    beside: list[str]
+
+
+def _unwrap(items: Items) -> _Layout:
+    wrapper: tuple[str, ...] = ()
+    beside: list[str] = []
+    while True:
+        single = ("/".join((*wrapper, *parts)) for parts, details in items.items() if details and len(parts) == 1)
+        beside += filter(_is_picture, single)
+        files = {parts: details for parts, details in items.items() if details and len(parts) > 1}
+        tops = {parts[0] for parts, details in items.items() if details is None or len(parts) > 1}
+        if len(tops) != 1 or max(map(len, files), default=0) < 3:
+            return _Layout(wrapper, tops, files, sorted(beside))
+        wrapper += tuple(tops)
+        items = {parts[1:]: details for parts, details in items.items() if len(parts) > 1}
 
 
 def _tree(path: Path, items: Items, read: Callable) -> Tree:
     """Takes off wrapping folders and checks the classes."""
     _refuse_awkward_names(path, items)
-    any_files = any(items.values())
-    wrapper: tuple[str, ...] = ()
-    while True:  # what lies beside class folders, and beside a folder that wraps them, does not count
-        files = {parts: details for parts, details in items.items() if details and len(parts) > 1}
-        tops = {parts[0] for parts, details in items.items() if details is None or len(parts) > 1}
-        if len(tops) != 1 or max(map(len, files), default=0) < 3:
-            break
-        wrapper += tuple(tops)
-        items = {parts[1:]: details for parts, details in items.items() if len(parts) > 1}
+    items = {tuple(unicodedata.normalize("NFC", part) for part in parts): items[parts] for parts in items}
+    layout = _unwrap(items)
+    wrapper, tops, files, beside = layout
     if not files:
-        if any_files and path.is_dir():
+        if any(items.values()) and path.is_dir():
             remedy = f"give the folder above it, {path.resolve().parent}, or make one folder per class"
             raise ReproError(f"data: the files of {path} lie in no class folder: {remedy}")
         raise ReproError(f"data: {path} holds no pictures in class folders: it needs one folder per class")
-    deeper = sorted(parts for parts in files if len(parts) > 2)
-    if deeper:
-        inner = path.joinpath(*wrapper, deeper[0][0])
-        remedy = f"give {inner}" if path.is_dir() else f"unpack it and give its folder '{inner.relative_to(path)}'"
-        if len(deeper) < len(files):
-            remedy = "move such files up into their class folder"
-        raise ReproError(f"data: '{'/'.join((*wrapper, *deeper[0]))}' of {path} lies deeper than CLASS/FILE: {remedy}")
+    if deeper := [parts for parts in files if len(parts) > 2]:
+        deep = min(deeper, key=lambda parts: (not _is_picture(parts[-1]), parts))
+        name = "/".join((*wrapper, *deep))
+        raise ReproError(f"data: {name!r} of {path} lies deeper than CLASS/FILE: {_remedy(path, layout, deep)}")
+    if len(tops) > 1 and {top.lower() for top in tops} <= PARTS:
+        names = ", ".join(map(repr, sorted(tops)))
+        raise ReproError(f"data: {names} of {path} are parts of a data set, no classes: make one folder per class")
     for label in sorted(tops - {parts[0] for parts in files}):
-        raise ReproError(f"data: the class '{label}' of {path} is empty: add pictures or remove its folder")
+        raise ReproError(f"data: the class {label!r} of {path} is empty: add pictures or remove its folder")
     if len(tops) < 2:
-        raise ReproError(f"data: {path} has only one class, '{tops.pop()}': give a folder of two or more class folders")
+        raise ReproError(f"data: {path} has only one class, {tops.pop()!r}: give a folder of two or more class folders")
+    if beside:
+        reason = f"pictures beside the class folders of {path} are not read ({len(beside)}, such as {beside[0]!r})"
+        warnings.warn(f"data: {reason}: move each into a class folder", stacklevel=2)
     entries = [Entry(parts[0], "/".join(parts), *details) for parts, details in sorted(files.items())]
     return Tree(tuple(sorted(tops)), entries, read)
 
 
+def _remedy(path: Path, layout: _Layout, deep: tuple[str, ...]) -> str:
+    """What helps where `deep`, and maybe other files, lie deeper than CLASS/FILE."""
+    folder, above = path.joinpath(*layout.wrapper), deep[0]
+    if not _is_picture(deep[-1]):
+        return f"move such files out of {folder}, as by their names they are no pictures"
+    inside = defaultdict(set)  # the folders in each top folder; "" stands for pictures that lie in none of them
+    for parts in layout.files:
+        if _is_picture(parts[-1]):
+            inside[parts[0]].add(parts[1] if len(parts) > 2 else "")
+    parents = sorted(top for top, folders in inside.items() if "" not in folders)
+    if above not in parents or (len(parents) == len(inside[above]) == 1):
+        return "move such files up into their class folder"
+    training = next((top for top in parents if "train" in top.lower()), None)
+    inner = folder / (training or above)
+    give = f"give {inner}" if path.is_dir() else f"unpack it and give its folder '{inner.relative_to(path).as_posix()}'"
+    if training and len(parents) > 1:
+        divided = ", ".join(f"{folder.name}/{top}" for top in parents)
+        return f"{give}, as the folds are made here, or put the class folders of {divided} together"
+    if len(parents) == 1 and (training or len(inside) == 1):
+        return f"{give}, as its pictures alone lie in class folders"
+    if len(parents) > 1:
+        give = "give one folder that holds all class folders"
+    return f"if {above!r} is a class, move such files up into it, else {give}"
+
+
 def _is_junk(parts: tuple) -> bool:
-    return any(part.startswith(".") or part.lower() in ("__macosx", "thumbs.db", "desktop.ini") for part in parts)
+    lower = [part.lower() for part in parts]
+    return any(part in JUNK or part.startswith(".") or part.endswith(":zone.identifier") for part in lower)
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(PICTURES)
 
 
 def _refuse_awkward_names(path: Path, names: Iterable[tuple]) -> None:
@@ -115,7 +192,7 @@ def _refuse_awkward_names(path: Path, names: Iterable[tuple]) -> None:
             raise ReproError(f"data: the name {name!a} in {path} is no valid UTF-8: rename it")
         twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
-            raise ReproError(f"data: '{twin}' and '{name}' in {path} are equal but for case: rename one")
+            raise ReproError(f"data: {twin!r} and {name!r} in {path} are equal but for case: rename one")
 
 
 def _list_folder(root: Path) -> Items:
@@ -138,7 +215,10 @@ def _list_folder(root: Path) -> Items:
             try:  # the change time sees what a tool that sets the modification time back hides
                 status = item.stat()
                 items[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
-            except OSError as error:  # a link to nowhere, for example: reading it gives the reason
+            except OSError as error:  # a link to nowhere, for example: reading a picture gives the reason
+                if not _is_picture(item.name):  # maybe of a class, which must not vanish in silence
+                    reason = f"cannot follow {item.path} ({error.strerror})"
+                    raise ReproError(f"data: {reason}: mend or remove it") from error
                 items[name] = 0, (error.errno,), item.path
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -147,10 +227,16 @@ def _list_folder(root: Path) -> Items:
     return items
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ValueError: no plain file, or a very large one.
+        OSError: it cannot be read.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-        raise ValueError("it is a device or pipe, no file")
+        raise ValueError("it is a folder, device or pipe, no file")
     if status.st_size > FILE_LIMIT:
         raise ValueError(f"{status.st_size:,} bytes are over the limit of {FILE_LIMIT:,}")
     return path.read_bytes()
@@ -159,6 +245,8 @@ def _read_file(path: Path) -> bytes:
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A zip whose directory was checked; reading an entry gives at most the bytes that were checked, or an error.
+
+    Entries are to be read by themselves, not by name, as `_restore_names` may have changed that.
 
     Raises:
         ReproError: no zip, a damaged one, or an entry that a well-meant archive does not have; names entry and reason.
@@ -182,16 +270,43 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         members = archive.infolist()
         if len(members) > ENTRY_LIMIT:
             raise refuse(f"{len(members):,} entries are over the limit of {ENTRY_LIMIT:,}")
+        _restore_names(path, members)
         names = Counter(member.filename for member in members)
         for member in members:
             reason = "its name stands twice" if names[member.filename] > 1 else _reason_against(member)
             if reason:
-                raise refuse(f"entry '{member.filename}': {reason}")
+                raise refuse(f"entry {member.filename!r}: {reason}")
         if sum(member.file_size for member in members) > TOTAL_LIMIT:
             raise refuse(f"its files would unpack to more than {TOTAL_LIMIT:,} bytes")
         if sum(member.compress_size for member in members) > path.stat().st_size:
             raise refuse("its entries overlap (a bomb)")
         yield archive
+
+
+def _restore_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Gives entries without the mark of UTF-8, which `zipfile` takes for DOS's cp437, the names they were made with."""
+    unsure = []
+    for member in members:
+        if not member.flag_bits & UTF8_MARK:
+            raw = member.orig_filename.encode("cp437")
+            try:
+                name = (_unicode_name(member.extra, zlib.crc32(raw)) or raw).decode()  # macOS does not set the mark
+                member.filename = name.partition("\0")[0]
+            except UnicodeDecodeError:
+                unsure.append(member.filename)
+    if unsure:
+        reason = f"{len(unsure)} names in {path} are not marked as UTF-8 and are read as DOS's, such as {unsure[0]!r}"
+        warnings.warn(f"data: {reason}: if they look wrong, unpack it and give the folder", stacklevel=2)
+
+
+def _unicode_name(extra: bytes, checksum: int) -> bytes | None:
+    """The name in UTF-8 in Info-ZIP's extra field; it counts while it bears the checksum of the plain name."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
+        if kind == UNICODE_NAME and field[:5] == struct.pack("<BI", 1, checksum):
+            return field[5:]
+    return None
 
 
 def _parts(name: str) -> tuple[str, ...]:

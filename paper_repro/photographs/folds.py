@@ -118,7 +118,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     if counted.min() < num_folds:
         count = f"{counted.min()} independent photographs for {num_folds} folds"
         remedy = "add photographs, set num_folds lower or remove the class"
-        raise ReproError(f"data: the class '{counted.idxmin()}' has {count}: {remedy}")
+        raise ReproError(f"data: the class {counted.idxmin()!r} has {count}: {remedy}")
     labels = table["label"].to_numpy()
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
@@ -131,7 +131,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])
             if missing and name != "validation":
-                absent = f"has none of the class '{min(missing)}', whose photographs are few or near-duplicates"
+                absent = f"has none of the class {min(missing)!r}, whose photographs are few or near-duplicates"
                 raise ReproError(f"data: the {name} part of fold {fold} {absent}: add some or set num_folds lower")
     return folds
 

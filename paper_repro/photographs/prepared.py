@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from paper_repro.files import ReproError, atomic_write, cache_dir, progress
+from paper_repro.files import ReproError, atomic_write, cache_dir, csv_bytes, progress
 from paper_repro.photographs.folders import Entry, Tree
 from paper_repro.photographs.folds import near_duplicate_groups
 from paper_repro.photographs.pictures import reason_for, square_picture
 
-PREPARATION = 2  # raise it when prepared pixels or groups change
+PREPARATION = 3  # raise it when prepared pixels or groups change
 MOST_LISTED = 100  # unreadable pictures in one report
 CHUNK = 256  # files decoded ahead; bounds the squares that wait for a slow one
 
@@ -62,7 +62,7 @@ def prepare_tree(tree: Tree, size: int, name: str) -> Path:
 def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
     """Writes one row per file: image, label, bytes, width, height, sha256, problem ("": none), group, excluded."""
     with atomic_write(folder / "manifest.csv") as path:
-        manifest.to_csv(path, index=False)
+        path.write_bytes(csv_bytes(manifest))
 
 
 def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:

@@ -21,6 +21,7 @@ from typing import IO
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
+from paper_repro.photographs.folders import open_tree
 from paper_repro.workflow.parameters import parse_json
 from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop, run_command
 
@@ -42,6 +43,9 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
     for key, path in paths.items():
         if not os.path.exists(path):
             raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
+    if "data" in paths:
+        with open_tree(Path(paths["data"])):
+            pass  # refuses what is no data set
     if profile.endswith((".yaml", ".yml")):
         profile = str(Path(profile).resolve())
     reference = root / "results" / "reference"

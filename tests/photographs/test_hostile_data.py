@@ -6,7 +6,9 @@ import os
 import stat
 import struct
 import threading
+import unicodedata
 import zipfile
+import zlib
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -242,6 +244,71 @@ def test_an_entry_that_lies_about_its_size_gives_no_more_than_checked(tmp_path):
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="'metal/4.png': Bad CRC"):
         assert len(load_dataset(path, SIZE).images) == 4
+
+
+def unmarked_zip(path, names: list[bytes], extras: dict[bytes, bytes] | None = None):
+    """A zip whose entries bear these bytes as names, without the mark of UTF-8, as macOS packs them."""
+    extras = extras or {}
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            entry = zipfile.ZipInfo(f"~{number}".ljust(len(name), "~"))
+            entry.extra = extras.get(name, b"")
+            archive.writestr(entry, picture(number))
+    content = path.read_bytes()
+    for number, name in enumerate(names):
+        content = content.replace(f"~{number}".ljust(len(name), "~").encode(), name)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("label", ["Küchenabfälle", "垃圾", "пластик", "déchets ♻", "🗑 waste"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_unmarked_names_in_utf8_are_read_as_such(tmp_path, label, form):
+    """Of classes and of files; the pictures are read under them."""
+    names = [f"glass/{label}.png", "glass/1.png", f"{label}/2.png", f"{label}/{label}.png"]
+    stored = [unicodedata.normalize(form, name).encode() for name in names]
+    dataset = load_dataset(unmarked_zip(tmp_path / "mac.zip", stored), SIZE)
+    assert set(dataset.classes) == {"glass", unicodedata.normalize("NFC", label)}
+    assert set(dataset.table["image"]) == {unicodedata.normalize("NFC", name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("label", "coding"), [("Küche", "cp437"), ("垃圾", "gbk"), ("ごみ", "shift_jis"), ("é", "latin-1")]
+)
+def test_unmarked_names_in_another_coding_are_warned_of(tmp_path, label, coding):
+    """They are read as DOS's, which is a guess: one warning gives their number, an example and the remedy."""
+    names = [f"{label}/1.png".encode(coding), f"{label}/2.png".encode(coding), "Müll/3.png".encode(), b"glass/4.png"]
+    with pytest.warns(UserWarning) as caught:
+        dataset = load_dataset(unmarked_zip(tmp_path / "old.zip", names), SIZE)
+    guess = label.encode(coding).decode("cp437")
+    (warning,) = caught
+    assert str(warning.message).startswith("data: 2 names in ") and "unpack it" in str(warning.message)
+    assert set(dataset.classes) == {guess, "Müll", "glass"} and len(dataset.images) == 4
+    assert coding != "cp437" or guess == label
+
+
+def unicode_field(plain: bytes, name: str, checksum: int | None = None) -> bytes:
+    field = struct.pack("<BI", 1, zlib.crc32(plain) if checksum is None else checksum) + name.encode()
+    return struct.pack("<HHI", 0x9999, 4, 0) + struct.pack("<HH", 0x7075, len(field)) + field
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_unicode_name_beside_a_plain_one_counts(tmp_path):
+    """Info-ZIP's extra field; not where its checksum says that the plain name was changed after."""
+    plain = [b"M?ll/1.png", b"glass/2.png", b"glass/3.png"]
+    extras = {name: unicode_field(name, "Müll/1.png") for name in plain[:1]}
+    extras[plain[2]] = unicode_field(plain[2], "other/3.png", checksum=7)
+    dataset = load_dataset(unmarked_zip(tmp_path / "info.zip", plain, extras), SIZE)
+    assert dataset.table["image"].tolist() == ["Müll/1.png", "glass/2.png", "glass/3.png"]
+
+
+def test_the_unicode_name_is_checked_like_any_other(tmp_path):
+    """It may not lead out of the archive either."""
+    plain = [b"glass/1.png", b"metal/2.png"]
+    extras = {plain[0]: unicode_field(plain[0], "../../escaped.png")}
+    with pytest.raises(ReproError, match="'../../escaped.png': its path leads upwards"):
+        load_dataset(unmarked_zip(tmp_path / "info.zip", plain, extras), SIZE)
 
 
 # ---- download ---------------------------------------------------------------------------------------------------

@@ -150,6 +150,19 @@ def test_runs_what_is_out_of_date_and_no_more(project):
     assert reproduce(project, arms=["none"]) == ["04", "05"]
 
 
+def test_pictures_added_to_a_linked_class_folder_count(project, tmp_path):
+    """What the reader of the data sees makes everything run again."""
+    for name in ("elsewhere", "photographs/glass"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").touch()
+    (tmp_path / "photographs" / "metal").symlink_to(tmp_path / "elsewhere")
+    options = {"arms": ["none"], "data": str(tmp_path / "photographs")}
+    assert reproduce(project, **options) == ["01", "02 none", "04", "05"]
+    assert reproduce(project, **options) == []
+    (tmp_path / "elsewhere" / "2.png").touch()
+    assert reproduce(project, **options) == ["01", "02 none", "04", "05"]
+
+
 def test_measures_and_repeats(project):
     """More images to measure open every training's notebook again; a further repeat runs beside the first, in folders
     and pages of its own."""
@@ -266,6 +279,17 @@ def test_refused_before_work(project, options, message):
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
     assert result.stderr.count("\n") == 1
     assert not (project / "results").exists()
+
+
+def test_data_that_cannot_be_read_are_refused_before_work(project, tmp_path):
+    """In one line, by the reader's own reason; Snakemake, which lists the data too, is not started."""
+    (tmp_path / "photographs" / "glass").mkdir(parents=True)
+    (tmp_path / "photographs" / "glass" / "again").symlink_to(tmp_path / "photographs")
+    result = subprocess.run(
+        command("--data", str(tmp_path / "photographs")), cwd=project, capture_output=True, text=True
+    )
+    assert result.returncode == 2 and not (project / "results").exists()
+    assert re.fullmatch("error: data: .* are one folder by a link: remove the link\n", result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class GradCAM:
             activation, gradient = activation.detach().float(), gradient.float()  # half precision rounds the sums
             alpha = gradient.mean(dim=(2, 3), keepdim=True)  # equation 1: (N, C, 1, 1)
             cam = F.relu((alpha * activation).sum(dim=1))  # equation 2: (N, h, w)
-        check("cam", cam, "(N, h, w)", "its gradient or activation overflows: run the model in single precision")
+        check("cam", cam, "(N, h, w)", "look for NaN in the weights, or run the model in single precision")
         empty = (cam.amax(dim=(1, 2)) <= 0).nonzero().flatten().tolist()
         if empty:
             which = f"{len(empty)} of {len(cam)} images (positions {empty[:10]})"
@@ -105,7 +105,7 @@ class GradCAM:
             self.model.eval()
             for parameter in learning:
                 parameter.requires_grad = False
-            eager = torch.compiler.set_stance("force_eager")  # a compiled model has no hooks; compile nothing for us
+            eager = torch.compiler.set_stance("force_eager")  # compiled code may leave the hook out
             with eager, torch.inference_mode(False), torch.enable_grad(), _Recording(), _without_checkpoints():
                 yield
         finally:
@@ -132,7 +132,9 @@ class GradCAM:
             raise ReproError(f"{self._label} was called {calls} times in one pass: choose one called once")
         if not scores.requires_grad:
             cut = "the scores do not use it, or the model cuts the graph in between (detach, numpy, argmax)"
-            raise ReproError(f"{self._label} has no gradient: {cut}: choose a layer behind the cut, or take the cut out")
+            raise ReproError(
+                f"{self._label} has no gradient: {cut}: choose a layer behind the cut, or take the cut out"
+            )
         return self._activations[0]
 
 
@@ -149,9 +151,10 @@ class _Recording(TorchFunctionMode):
 
 def _without_checkpoints() -> Any:
     """Activation checkpointing turned into plain calls: of its two kinds the reentrant one cuts the graph, the other
-    would run a part of the model again, outside the recording."""
+    would run a part of the model again, outside the recording. `create`: one name is private and may go."""
     call = SimpleNamespace(apply=lambda function, preserve, *inputs: function(*inputs))
-    return patch.multiple("torch.utils.checkpoint", CheckpointFunction=call, _checkpoint_hook=nullcontext)
+    names = {"CheckpointFunction": call, "_checkpoint_hook": nullcontext}
+    return patch.multiple("torch.utils.checkpoint", create=True, **names)
 
 
 def heatmap(cam: Tensor, size: int | tuple[int, int]) -> Tensor:
@@ -181,7 +184,9 @@ def check(name: str, values: Tensor, shape: str, remedy: str) -> None:
         remedy: what to do about NaN and infinity, whose positions along the first axis are named.
     """
     if not isinstance(values, Tensor):
-        raise ReproError(f"{name}: a {type(values).__name__}, not a tensor {shape}: convert it, as with torch.stack")
+        raise ReproError(
+            f"{name}: a {type(values).__name__}, not a tensor {shape}: make one with torch.as_tensor or torch.stack"
+        )
     if values.dim() != shape.count(",") + 1:
         raise ReproError(f"{name}: shape {tuple(values.shape)}, not {shape}: a single one becomes a batch by [None]")
     bad = (~values.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
@@ -204,7 +209,7 @@ def scores_of(model: nn.Module, images: Tensor) -> Tensor:
             raise ReproError("model: it turns to numpy, where no gradient passes: use torch's functions") from error
         raise
     if not isinstance(scores, Tensor):
-        wrapper = f"explain a module whose forward returns these alone{_example(scores)}"
+        wrapper = f"wrap it in a module whose forward returns these alone{_example(scores)}"
         raise ReproError(f"model: returns a {type(scores).__name__}, not scores (N, num_classes): {wrapper}")
     if scores.dim() != 2:
         raise ReproError(f"model: gives scores of shape {tuple(scores.shape)}, not (N, num_classes)")

@@ -107,8 +107,8 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> di
     edges, the mean Sobel magnitude of the grey image in each cell; random, independent uniform cells.
     """
     grey = images.astype(np.float32).mean(3)
+    check("images", torch.from_numpy(grey), "(N, S, S)", MEND)
     edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
-    check("images", edges, "(N, S, S)", MEND)
     y, x = (((torch.arange(cells) + 0.5) / cells - 0.5) / 0.25 for cells in grid)
     shape = (len(images), *grid)
     return {

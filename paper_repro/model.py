@@ -7,9 +7,9 @@ tensor is a local name, so nothing outlives the pass.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,8 +38,9 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, gate_init: str = "default"):
         super().__init__()
-        if not isinstance(reduction, Integral) or reduction < 1 or channels % reduction:
-            raise ReproError(f"reduction: {reduction!r} does not divide {channels} channels: use a divisor, such as 8")
+        if not isinstance(reduction, int | np.integer) or reduction < 1 or channels % reduction:
+            what = f"is no whole number that divides {channels} channels"
+            raise ReproError(f"reduction: {reduction!r} {what}: use a divisor, such as 8")
         self.fc1 = nn.Conv2d(channels, channels // reduction, kernel_size=1)
         self.fc2 = nn.Conv2d(channels // reduction, channels, kernel_size=1)
         # A buffer, so that it is saved and a strict load refuses weights trained with the other function.
@@ -188,7 +189,7 @@ class AttentionResNet(ResNet):
         for key, value, known in (("attention", attention, ATTENTION), ("gate_init", gate_init, GATE_INIT)):
             if value not in known:
                 raise ReproError(f"{key}: '{value}' is not known: use one of {', '.join(known)}")
-        if not isinstance(num_classes, Integral) or num_classes < 1:
+        if not isinstance(num_classes, int | np.integer) or num_classes < 1:
             raise ReproError(f"num_classes: {num_classes!r} is no number of classes: give a whole number, such as 6")
         super().__init__(*NETWORKS[name], num_classes=num_classes)
         self.attention = attention

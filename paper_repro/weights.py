@@ -101,12 +101,12 @@ def load_pretrained(model: nn.Module, path: Path, rename: Callable[[str], str] =
     model.load_state_dict(state, strict=False)
 
 
-def _refuse_prefix(path: Path, keys: Iterable[str], rename: Callable[[str], str], own: Iterable[str]) -> None:
+def _refuse_prefix(path: Path, keys: Iterable[str], rename: Callable[[str], str], own: dict) -> None:
     """Refuses the keys of a wrapped network (DataParallel, torch.compile, AveragedModel, a field of a class)."""
     cuts = ((key, end) for key in keys for end in [0, *(i + 1 for i, sign in enumerate(key) if sign == ".")])
     fitting = Counter(key[:end] for key, end in cuts if rename(key[end:]) in own)
     prefix = max(["", *fitting], key=lambda prefix: fitting[prefix])
-    if prefix:
+    if prefix and fitting[prefix] > len(own) / 2:  # a few names fit by chance
         remedy = f"save model.get_submodule('{prefix[:-1]}').state_dict(), or cut it off every key"
         raise ReproError(f"weights: the keys of {path} begin with '{prefix}': {remedy}")
 

@@ -153,8 +153,8 @@ def _without_checkpoints() -> Any:
     """Activation checkpointing turned into plain calls: of its two kinds the reentrant one cuts the graph, the other
     would run a part of the model again, outside the recording. `create`: one name is private and may go."""
     call = SimpleNamespace(apply=lambda function, preserve, *inputs: function(*inputs))
-    names = {"CheckpointFunction": call, "_checkpoint_hook": nullcontext}
-    return patch.multiple("torch.utils.checkpoint", create=True, **names)
+    module = "torch.utils.checkpoint"
+    return patch.multiple(module, create=True, CheckpointFunction=call, _checkpoint_hook=nullcontext)
 
 
 def heatmap(cam: Tensor, size: int | tuple[int, int]) -> Tensor:

@@ -1,7 +1,6 @@
 """The arms, and the typed configuration of a profile: an unknown key or an impossible value is an error."""
 
 import difflib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ class Config(BaseModel):
     The numbers of a run depend on every key but `arms`, `folds`, `repeats`, `boxes`, `faithfulness_images`, `workers`.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     # Data
     data: str = Field(min_length=1, description="synthetic, trashnet, or the path of a folder or zip")
@@ -125,7 +124,7 @@ class Config(BaseModel):
                 if not 0 <= value < end:
                     raise ValueError(f"{name}: {value} is outside 0 to {end - 1}: choose numbers in this range")
         for arm, rate in self.learning_rates.items():
-            if not 0 < rate < math.inf:
+            if rate <= 0:
                 raise ValueError(f"learning_rates: {rate} for '{arm}' is not above 0: give a positive number")
         for name, first in (("warmup_epochs", self.warmup_epochs), ("small_epochs", self.small_epochs)):
             if first >= self.epochs:

@@ -115,5 +115,6 @@ class AttentionEfficientNet(nn.Module):
         parts = [part.lstrip("_") for part in key.split(".")]
         if parts[0] == "blocks":
             names = [f"{name}.{i}" for name in self.stages for i in range(len(getattr(self, name)))]
-            parts[:2] = [names[int(parts[1])]]
+            if (number := "".join(parts[1:2])) in map(str, range(len(names))):  # else of another network
+                parts[:2] = [names[int(number)]]
         return ".".join(parts)

@@ -3,6 +3,9 @@
 Maps are raw cams (N, h, w), not negative. To compare them with pixels they are enlarged bilinearly
 (align_corners=False) to the image's S x S. Pixels of equal value, as in the part of a cam that is zero, are ranked in
 one fixed random order: a map that says nothing then scores as chance and not as the order of memory.
+
+NaN and infinity in maps, inputs, regions, gates or probabilities are a ReproError with the positions: no comparison
+would notice them, and they would score as chance.
 """
 
 import copy
@@ -21,7 +24,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from paper_repro.files import ReproError
-from paper_repro.gradcam import GradCAM, heatmap
+from paper_repro.gradcam import GradCAM, check, class_numbers, heatmap, scores_of
 
 BATCH = 50  # images or maps at a time
 SMALLEST_GRID = 4  # cells a side; on a coarser grid no localisation is claimed
@@ -29,6 +32,8 @@ LARGEST_BOX = 0.5  # share of the frame; a larger box holds most of almost any m
 ROUNDING = 1e-6  # a probability that grew by less did not grow
 CURVE_STEPS = 8  # intervals of the insertion and deletion curves
 ROAD_KEPT = (0.8, 0.5, 0.2)  # shares of the pixels that stay
+MEND = "mend these or leave them out"  # what to do about NaN and infinity
+CONVERGED = "use weights of a training that converged"
 
 
 def measure(
@@ -58,13 +63,19 @@ def measure(
     """
     if model.training:
         raise ReproError("the model is in training mode, where a prediction depends on its batch: call model.eval()")
+    check("inputs", inputs, "(N, 3, S, S)", MEND)
+    if masks is not None:
+        check("masks", torch.as_tensor(masks), "(N, S, S)", MEND)
+    if boxes is not None:
+        check("boxes", torch.tensor([[np.sum(box)] for box in boxes]), "(N, 1)", MEND)
     device, count = next(model.parameters()).device, len(inputs)
 
     @torch.no_grad()
     def predict(batch):
-        return model(batch.to(device)).softmax(1).cpu()
+        return scores_of(model, batch.to(device)).softmax(1).cpu()
 
     confidence, predicted = torch.cat([predict(batch) for batch in inputs.split(BATCH)]).max(1)
+    check("probabilities", confidence[:, None], "(N, 1)", CONVERGED)
     described = table[["image", "truth"]].assign(predicted=predicted.numpy(), confidence=confidence.numpy())
     inside_boxes = None if boxes is None else np.stack([box_mask(box, inputs.shape[-1]) for box in boxes])
     evenly_spaced = np.linspace(0, count - 1, min(faithfulness_images, count)).round().astype(int)
@@ -96,6 +107,7 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> di
     edges, the mean Sobel magnitude of the grey image in each cell; random, independent uniform cells.
     """
     grey = images.astype(np.float32).mean(3)
+    check("images", torch.from_numpy(grey), "(N, S, S)", MEND)
     edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
     y, x = (((torch.arange(cells) + 0.5) / cells - 0.5) / 0.25 for cells in grid)
     shape = (len(images), *grid)
@@ -127,7 +139,9 @@ def localisation(maps: Tensor, masks: np.ndarray | None, inside_boxes: np.ndarra
 def box_mask(boxes: np.ndarray, size: int) -> np.ndarray:
     """Pixels (size, size) bool whose centre lies in any of the boxes (k, 4), fractions x0, y0, x1, y1."""
     centres = (np.arange(size) + 0.5) / size
-    x0, y0, x1, y1 = np.asarray(boxes, float).reshape(-1, 4).T[:, :, None]
+    corners = np.asarray(boxes, float).reshape(-1, 4)
+    check("boxes", torch.from_numpy(corners), "(k, 4)", MEND)
+    x0, y0, x1, y1 = corners.T[:, :, None]
     columns, rows = (x0 <= centres) & (centres <= x1), (y0 <= centres) & (centres <= y1)  # (k, size) each
     return (rows[:, :, None] & columns[:, None, :]).any(0)
 
@@ -139,6 +153,7 @@ def energy(maps: Tensor, regions: np.ndarray) -> pd.DataFrame:
     "Score-CAM") minus area, the region's share of the frame, which a uniform map scores. So 0 is chance and 1 - area
     the best. An empty map counts as a uniform one. gain is NaN on a grid below 4x4 and for an empty region.
     """
+    regions = _regions(regions)
     area = regions.mean((1, 2))
     enlarged = _enlarge(maps, regions.shape[-1]).double().numpy()
     total = enlarged.sum((1, 2))
@@ -153,11 +168,12 @@ def ranking(maps: Tensor, masks: np.ndarray) -> pd.DataFrame:
     auc is the area under the ROC curve of the pixels' values; 0.5 is chance. iou is the intersection over union of the
     mask and as many of the highest pixels as it has. NaN on a grid below 4x4 and where nothing is inside or outside.
     """
+    masks = _regions(masks)
+    enlarged = _enlarge(maps, masks.shape[-1])
     if min(maps.shape[1:]) < SMALLEST_GRID:
         return pd.DataFrame({"auc": np.nan, "iou": np.nan}, index=range(len(maps)))
     inside = masks.sum((1, 2))
     outside = masks[0].size - inside
-    enlarged = _enlarge(maps, masks.shape[-1])
     pixel_ranks = rankdata(enlarged.flatten(1).numpy(), axis=1)  # ties share their mean rank
     rank_sum = (pixel_ranks * masks.reshape(len(masks), -1)).sum(1)
     top = _ranks(enlarged).numpy() < inside[:, None, None]
@@ -182,6 +198,7 @@ def confidence_change(predict: Callable, maps: Tensor, inputs: Tensor, target: T
     drop = max(0, Y - O) / Y, in [0, 1] (the `grad-cam` package does not divide), and increase = O > Y, as 0 or 1. As in
     the package, unmarked pixels of the normalised input turn into the mean colour; in the paper they turn black.
     """
+    check("inputs", inputs, "(N, 3, S, S)", MEND)
     full = _probability(predict, inputs, target)
     left = _probability(predict, inputs * heatmap(maps, inputs.shape[-1])[:, None], target)
     return pd.DataFrame({"drop": (full - left).clip(0) / full, "increase": (left > full + ROUNDING).astype(float)})
@@ -196,6 +213,7 @@ def perturbation(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor
     as the ranking of methods depends on it: the image blurred with a standard deviation of S / 16, and its mean colour.
     The paper moves single pixels; here the curve has eight equal intervals, a trapezoid each.
     """
+    check("inputs", inputs, "(N, 3, S, S)", MEND)
     size = inputs.shape[-1]
     ranks = _ranks(_enlarge(maps, size))[:, None]
     blurred = gaussian_blur(inputs, 2 * round(3 * size / 16) + 1, size / 16)
@@ -222,6 +240,7 @@ def road(predict: Callable, maps: Tensor, inputs: Tensor, target: Tensor, seed: 
     result is a probability; the paper reports the accuracy over a data set. The package removes the zero half of a cam
     as a whole; here pixels of equal value are ranked. `seed` is the noise's.
     """
+    check("inputs", inputs, "(N, 3, S, S)", MEND)
     ranks = _ranks(_enlarge(maps, inputs.shape[-1]))  # (N, S, S), 0 for the most relevant
     last = ranks[0].numel() - 1
     probabilities = {}
@@ -287,9 +306,15 @@ def randomisation(model: nn.Module, layer: str, inputs: Tensor, seed: int = 0) -
         for the class that the trained model predicts). The first rows, "another image", hold the similarity with the
         next image's map, as centre bias alone gives it. A map that stays above it does not show what was learnt.
     """
+    check("inputs", inputs, "(N, 3, S, S)", MEND)
+    if layer not in [name for name, _ in model.named_modules()]:
+        given = f"'{layer}'" if isinstance(layer, str) else f"a {type(layer).__name__}"
+        raise ReproError(f"layer: {given} is no name of one of the model's modules: give one, such as 'layer3'")
     device, count = next(model.parameters()).device, len(inputs)
     with torch.no_grad():
-        target = torch.cat([model(batch.to(device)).argmax(1).cpu() for batch in inputs.split(BATCH)])
+        scores = torch.cat([scores_of(model, batch.to(device)).cpu() for batch in inputs.split(BATCH)])  # (N, K)
+    check("scores", scores, "(N, K)", CONVERGED)
+    target = scores.argmax(1)
     trained = _cams(model, model.get_submodule(layer), inputs, target)
     compared = {"another image": trained.roll(1, 0)}
     for name, randomised in cascade(model, seed):
@@ -303,6 +328,8 @@ def randomisation(model: nn.Module, layer: str, inputs: Tensor, seed: int = 0) -
 
 def rank_similarity(a: Tensor, b: Tensor) -> np.ndarray:
     """Spearman's rank correlation (N,) of each pair of maps (N, h, w), in [-1, 1]; NaN where one is constant."""
+    check("a", a, "(N, h, w)", MEND)
+    check("b", b, "(N, h, w)", MEND)
     pairs = zip(a.flatten(1).numpy(), b.flatten(1).numpy(), strict=True)
     return np.array([spearmanr(x, y).statistic if np.ptp(x) > 0 and np.ptp(y) > 0 else np.nan for x, y in pairs])
 
@@ -319,6 +346,7 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
     """
     tables = []
     for stage, gate in gates.items():
+        check(f"gates of {stage}", torch.as_tensor(gate).transpose(0, 1), "(N, G, C)", CONVERGED)
         blocks, images, _ = gate.shape
         if blocks > 1:
             # Unit vectors over the centred channels: the inner product of two is their correlation.
@@ -341,8 +369,15 @@ def _cams(model, module, inputs, target):
 
 def _enlarge(maps, size):
     """Maps (N, h, w) at the image's resolution (N, size, size), not scaled."""
+    check("maps", maps, "(N, h, w)", MEND)
     # In double precision, so that rounding does not rank the pixels of a constant part.
     return F.interpolate(maps[:, None].double(), (size, size), mode="bilinear", align_corners=False)[:, 0].float()
+
+
+def _regions(regions):
+    """The checked regions (N, S, S) of maps."""
+    check("masks", torch.as_tensor(regions), "(N, S, S)", MEND)
+    return np.asarray(regions)
 
 
 def _ranks(values):
@@ -355,4 +390,6 @@ def _ranks(values):
 
 def _probability(predict, inputs, target):
     """Probability (N,) of each input's target class."""
-    return predict(inputs).gather(1, target[:, None])[:, 0].double().numpy()
+    probabilities = predict(inputs)
+    check("probabilities", probabilities, "(N, K)", CONVERGED)
+    return probabilities.gather(1, class_numbers(target, probabilities)[:, None])[:, 0].double().numpy()

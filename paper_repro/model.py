@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,8 +38,9 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, gate_init: str = "default"):
         super().__init__()
-        if reduction < 1 or channels % reduction:
-            raise ReproError(f"reduction: {reduction} does not divide {channels} channels: use a divisor, such as 8")
+        if not isinstance(reduction, int | np.integer) or reduction < 1 or channels % reduction:
+            what = f"is no whole number that divides {channels} channels"
+            raise ReproError(f"reduction: {reduction!r} {what}: use a divisor, such as 8")
         self.fc1 = nn.Conv2d(channels, channels // reduction, kernel_size=1)
         self.fc2 = nn.Conv2d(channels // reduction, channels, kernel_size=1)
         # A buffer, so that it is saved and a strict load refuses weights trained with the other function.
@@ -52,7 +54,7 @@ class SqueezeExcitation(nn.Module):
         # In full precision under autocast too: bfloat16 cannot tell a gate of 1 from one of 1.003.
         with torch.autocast(u.device.type, enabled=False):
             # Sum, then divide: `mean` back-propagates through a full-size tensor in single precision.
-            squeezed = u.sum(dim=(2, 3)).to(self.fc1.weight.dtype) / u[0, 0].numel()  # (N, C, H, W) -> (N, C)
+            squeezed = u.sum(dim=(2, 3)).to(self.fc1.weight.dtype) / (u.shape[2] * u.shape[3])  # (N, C, H, W) -> (N, C)
             # A 1×1 convolution of a 1×1 map is a matrix product, which costs less.
             hidden = F.relu(F.linear(squeezed, self.fc1.weight.flatten(1), self.fc1.bias))  # -> (N, C // r)
             gate = torch.sigmoid(F.linear(hidden, self.fc2.weight.flatten(1), self.fc2.bias))  # -> (N, C)
@@ -187,6 +189,8 @@ class AttentionResNet(ResNet):
         for key, value, known in (("attention", attention, ATTENTION), ("gate_init", gate_init, GATE_INIT)):
             if value not in known:
                 raise ReproError(f"{key}: '{value}' is not known: use one of {', '.join(known)}")
+        if not isinstance(num_classes, int | np.integer) or num_classes < 1:
+            raise ReproError(f"num_classes: {num_classes!r} is no number of classes: give a whole number, such as 6")
         super().__init__(*NETWORKS[name], num_classes=num_classes)
         self.attention = attention
         if attention != "none":

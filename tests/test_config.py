@@ -1,10 +1,11 @@
 """The configuration: what cannot work is refused before any work, by name and with a remedy."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from paper_repro.config import ARMS, load_profile
+from paper_repro.config import ARMS, Config, load_profile
 from paper_repro.files import ReproError, project_root
 
 PROFILES = sorted(path.stem for path in (project_root() / "profiles").glob("*.yaml"))
@@ -51,6 +52,16 @@ def test_refused(overrides, message):
     """Each impossible value is named together with what to do about it."""
     with pytest.raises(ReproError, match=message):
         load_profile("smoke", **overrides)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("key", Config.model_fields)
+def test_no_key_takes_nan_or_infinity(key, value):
+    """YAML's .nan and .inf are refused in every key, alone or in a list or mapping."""
+    kind = str(Config.model_fields[key].annotation)
+    given = [value] if kind.startswith("list") else {"stage": value} if kind.startswith("dict") else value
+    with pytest.raises(ReproError, match=f"^{key}.*: -?(nan|inf) is refused: input should be "):
+        load_profile("smoke", **{key: given})
 
 
 def test_every_problem_is_named_at_once():

@@ -105,3 +105,23 @@ def test_weights_of_another_file_are_refused(tmp_path):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ReproError, match="another architecture"):
         lite0("none", tmp_path / "other.pth")
+
+
+def test_keys_of_other_networks_are_refused(tmp_path):
+    """Other networks number their blocks too: more of them, or by names."""
+    for keys in ([f"blocks.{number}.attn.qkv.weight" for number in range(24)], ["blocks"], ["blocks.first.bn1.bias"]):
+        torch.save({key: torch.zeros(1) for key in keys}, tmp_path / "other.pth")
+        with pytest.raises(ReproError, match="another architecture"):
+            lite0("none", tmp_path / "other.pth")
+    theirs = package.EfficientNet.from_name("efficientnet-lite0", num_classes=6).state_dict()
+    torch.save({f"_orig_mod.{key}": value for key, value in theirs.items()}, tmp_path / "wrapped.pth")
+    with pytest.raises(ReproError, match="begin with '_orig_mod.'"):
+        lite0("none", tmp_path / "wrapped.pth")
+
+
+@pytest.mark.parametrize("arm", ["none", "block", "stage", "stage_output", "half"])
+def test_an_empty_batch(arm, images):
+    """No images give no logits and no gates."""
+    with torch.no_grad():
+        logits, gates = lite0(arm)(images[:0], return_gates=True)
+    assert logits.shape == (0, 6) and all(gate.shape[1] == 0 for gate in gates.values())

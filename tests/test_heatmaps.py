@@ -273,3 +273,155 @@ def test_gate_agreement_of_known_gates():
     assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1], abs=0.03)
     assert found.loc["pattern"].to_numpy() == pytest.approx([0.5, 0.5, 0], abs=0.03)
     assert found.loc["nothing"].to_numpy() == pytest.approx([0, 0, 0], abs=0.03)
+
+
+BROKEN = {"NaN": float("nan"), "infinity": float("inf"), "minus infinity": float("-inf")}
+
+
+def broken(values, value):
+    """A copy (N, ...) of an array or tensor as floats with one value of the second row replaced."""
+    values = torch.as_tensor(values).float().clone()
+    values[1].view(-1)[3] = value
+    return values
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Maps, inputs, masks and classes of three images, all sound."""
+    generator = torch.Generator().manual_seed(0)
+    maps, inputs = torch.rand(3, 8, 8, generator=generator), torch.rand(3, 3, SIZE, SIZE, generator=generator)
+    masks = np.zeros((3, SIZE, SIZE), bool)
+    masks[:, :10] = True
+    return maps, inputs, masks, torch.tensor([0, 1, 0])
+
+
+MEASURES = {
+    "energy": lambda maps, inputs, masks, target: heatmaps.energy(maps, masks),
+    "ranking": lambda maps, inputs, masks, target: heatmaps.ranking(maps, masks),
+    "localisation": lambda maps, inputs, masks, target: heatmaps.localisation(maps, masks, masks),
+    "confidence_change": lambda maps, inputs, masks, target: heatmaps.confidence_change(window, maps, inputs, target),
+    "perturbation": lambda maps, inputs, masks, target: heatmaps.perturbation(window, maps, inputs, target),
+    "road": lambda maps, inputs, masks, target: heatmaps.road(window, maps, inputs, target),
+    "faithfulness": lambda maps, inputs, masks, target: heatmaps.faithfulness(window, maps, inputs, target),
+}
+
+
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_no_measure_of_what_is_not_finite(measure, value, parts):
+    """A map, input or region that is not finite is an error with its position, and does not score as chance."""
+    maps, inputs, masks, target = parts
+    where = r": NaN or infinity in 1 of 3 \(positions \[1\]\)"
+    localises = measure in [*MEASURES.values()][:3]
+    assert measure(*parts).notna().all(axis=None)
+    with pytest.raises(ReproError, match="(maps|cam)" + where):
+        measure(broken(maps, value), inputs, masks, target)
+    with pytest.raises(ReproError, match=("masks" if localises else "inputs") + where):
+        measure(maps, broken(inputs, value), broken(masks, value).numpy(), target)
+
+
+def test_no_localisation_of_broken_maps_on_coarse_grids(parts):
+    """A map that is not finite is refused on grids too for which no localisation is claimed."""
+    for measure in (heatmaps.energy, heatmaps.ranking):
+        with pytest.raises(ReproError, match=r"maps: NaN or infinity in 1 of 3 \(positions \[1\]\)"):
+            measure(broken(torch.rand(3, 2, 2), float("nan")), parts[2])
+
+
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
+def test_other_numbers_that_are_not_finite(value, parts):
+    """Boxes, pictures, pairs of maps, gates and probabilities are checked in the same way."""
+    maps, inputs, _, target = parts
+    with pytest.raises(ReproError, match=r"boxes: NaN or infinity in 1 of 2 \(positions \[1\]\)"):
+        heatmaps.box_mask(np.array([[0, 0, 1, 1], [0, 0, value, 1]]), 4)
+    with pytest.raises(ReproError, match=r"images: NaN or infinity in 1 of 3 \(positions \[1\]\)"):
+        heatmaps.trivial_maps(broken(np.ones((3, SIZE, SIZE, 3)), value).numpy(), (4, 4))
+    for pair in ((broken(maps, value), maps), (maps, broken(maps, value))):
+        with pytest.raises(ReproError, match=r"[ab]: NaN or infinity in 1 of 3 \(positions \[1\]\)"):
+            heatmaps.rank_similarity(*pair)
+    gates = torch.rand(2, 3, 16)
+    gates[0, 2, 5] = value
+    with pytest.raises(ReproError, match=r"gates of layer3: NaN or infinity in 1 of 3 \(positions \[2\]\)"):
+        heatmaps.gate_agreement({"layer3": gates})
+    for measure in (heatmaps.confidence_change, heatmaps.perturbation, heatmaps.road):
+        with pytest.raises(ReproError, match=r"probabilities: NaN or infinity in 1 of 3 \(positions \[1\]\)"):
+            measure(lambda batch: broken(torch.full((3, 4), 0.25), value), maps, inputs, target)
+
+
+def test_positions_count_over_all_batches(scene, monkeypatch):
+    """The position of a broken image is the one in the whole set, not the one in its batch."""
+    model, inputs, images, masks, truth = scene
+    monkeypatch.setattr(heatmaps, "BATCH", 1)
+    table = pd.DataFrame({"image": [f"a/{i}" for i in range(4)], "truth": truth})
+    layers, boxes = {"mix": model.mix}, [np.array([[0, 0, 0.5, 0.5]])] * 4
+    nowhere = [*boxes[:2], np.array([[0, 0, np.nan, 1]]), np.empty((0, 4))]
+    bad = inputs.clone()
+    bad[3, 0, 0, 0] = np.nan
+    spoiled = masks.astype(float)
+    spoiled[2, 5, 5] = np.inf
+    at = r" in 1 of 4 \(positions \[{}\]\)"
+    for name, at_fault, position in (
+        ("inputs", dict(inputs=bad), 3),
+        ("masks", dict(masks=spoiled), 2),
+        ("boxes", dict(boxes=nowhere), 2),
+    ):
+        given = dict(inputs=inputs, masks=masks, boxes=boxes) | at_fault
+        with pytest.raises(ReproError, match=name + ": NaN or infinity" + at.format(position)):
+            heatmaps.measure(model, layers, given["inputs"], images, table, 1, given["masks"], given["boxes"])
+    with pytest.raises(ReproError, match="inputs: NaN or infinity" + at.format(3)):
+        heatmaps.randomisation(model, "mix", bad)
+
+
+def test_diverged_network_is_not_measured(scene):
+    """Weights that are NaN are named as the cause, where no image is broken."""
+    _, inputs, images, _, truth = scene
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 4, 4), nn.Flatten(), nn.Linear(256, 6)).eval()
+    model[2].bias.data[3] = float("nan")
+    table = pd.DataFrame({"image": [f"a/{i}" for i in range(4)], "truth": truth})
+    with pytest.raises(ReproError, match="probabilities: NaN or infinity in 4 of 4 .* converged"):
+        heatmaps.measure(model, {"0": model[0]}, inputs, images, table, 1)
+    with pytest.raises(ReproError, match="scores: NaN or infinity in 4 of 4 .* converged"):
+        heatmaps.randomisation(model, "0", inputs)
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_types_of_what_is_measured(measure, parts):
+    """Arrays and single maps in place of a batch of maps are named; a class by its name is too."""
+    maps, inputs, masks, target = parts
+    for wrong in (maps.numpy(), maps[0], [maps[0]]):
+        with pytest.raises(ReproError, match=r"^(maps|cam): .*\(N, h, w\)"):
+            measure(wrong, inputs, masks, target)
+    if measure not in [*MEASURES.values()][:3]:
+        for wrong in (inputs.numpy(), inputs[0], [inputs[0]]):
+            with pytest.raises(ReproError, match=r"^inputs: .*\(N, 3, S, S\)"):
+                measure(maps, wrong, masks, target)
+        for wrong in (["glass"] * 3, "glass", None, [0.0, 1.0, 0.0]):
+            with pytest.raises(ReproError, match="^target_class: .* class number"):
+                measure(maps, inputs, masks, wrong)
+        expected = measure(maps, inputs, masks, target)
+        pd.testing.assert_frame_equal(measure(maps, inputs, masks, [0, 1, 0]), expected)
+    else:
+        pd.testing.assert_frame_equal(measure(maps, inputs, masks.tolist(), target), measure(*parts))
+
+
+def test_network_and_layer_of_another_type(scene):
+    """A network that returns no scores, a module in place of its name and an unknown name are named."""
+    model, inputs, images, _, truth = scene
+    table = pd.DataFrame({"image": [f"a/{i}" for i in range(4)], "truth": truth})
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = model
+
+        def forward(self, batch):
+            return self.network(batch), None
+
+    two = Two().eval()
+    with pytest.raises(ReproError, match=r"returns a tuple.*model\(images\)\[0\]"):
+        heatmaps.measure(two, {"mix": model.mix}, inputs, images, table, 1)
+    with pytest.raises(ReproError, match=r"returns a tuple.*model\(images\)\[0\]"):
+        heatmaps.randomisation(two, "network.mix", inputs)
+    for layer in (model.mix, "layer5", None):
+        with pytest.raises(ReproError, match="^layer: "):
+            heatmaps.randomisation(model, layer, inputs)

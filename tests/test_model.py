@@ -8,7 +8,9 @@ import weakref
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 from torchvision import models
 
@@ -236,6 +238,17 @@ def test_another_head_is_left_initialised(tmp_path):
         (dict(gate_init="zero"), "gate_init: 'zero'"),
         (dict(attention="stage", reduction=0), "reduction: 0"),
         (dict(attention="stage", reduction=24), "reduction: 24"),
+        (dict(attention="stage", reduction="16"), "reduction: '16'"),
+        (dict(attention="stage", reduction=16.0), "reduction: 16.0"),
+        (dict(attention="block", reduction=float("nan")), "reduction: nan"),
+        (dict(attention=["stage"]), "attention: "),
+        (dict(num_classes="6"), "num_classes: '6'"),
+        (dict(num_classes=6.0), "num_classes: 6.0"),
+        (dict(num_classes=float("nan")), "num_classes: nan"),
+        (dict(num_classes=-1), "num_classes: -1"),
+        (dict(weights={"fc.bias": torch.zeros(6)}), "weights: dict is neither a name nor a path"),
+        (dict(weights=models.ResNet18_Weights.IMAGENET1K_V1), "weights: ResNet18_Weights is .* give IMAGENET1K_V1"),
+        (dict(weights=18), "weights: int"),
         (dict(weights="/nowhere.pth"), "weights: no file"),
     ],
 )
@@ -274,7 +287,7 @@ def hostile_files(folder):
         ("module", {f"module.{key}": value for key, value in state.items()}, "begin with 'module.'"),
         ("nan", state | {"conv1.weight": state["conv1.weight"] * float("nan")}, "'conv1.weight' .* NaN"),
         ("architecture", resnet50("none").state_dict(), "another architecture"),
-        ("arm", resnet18("block").state_dict(), "another architecture, arm"),
+        ("arm", resnet18("block").state_dict(), "another arm"),
         ("identity", resnet18("stage", gate_init="identity").state_dict(), "gate_init"),
         ("reduction", resnet18("stage", reduction=8).state_dict(), "reduction"),
         ("number", {"epoch": 3}, "no plain state_dict"),
@@ -289,6 +302,119 @@ def test_hostile_weights(tmp_path):
         with pytest.raises(ReproError, match=message):
             resnet18("stage", weights=path)
     assert not (tmp_path / "executed").exists()
+
+
+def saved(folder, state):
+    torch.save(state, folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def without_counters(state):
+    return {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize("attention", ["none", "block", "stage", "half"])
+def test_weights_without_counters_of_batches(attention, tmp_path):
+    """`num_batches_tracked` may be missing, in all layers or in one, as in torchvision; all else is loaded."""
+    source = resnet18(attention)
+    for name, parameter in source.named_parameters():
+        nn.init.uniform_(parameter) if name.endswith("weight") else None
+    state = source.state_dict()
+    one_missing = {key: value for key, value in state.items() if key != "layer2.0.bn1.num_batches_tracked"}
+    save_file(without_counters(state), tmp_path / "w.safetensors")
+    files = [tmp_path / "w.safetensors"]
+    for content in (without_counters(state), one_missing):
+        files.append(saved(tmp_path, content))
+        loaded = resnet18(attention, weights=files[-1]).state_dict()
+        assert all(torch.equal(loaded[key], state[key]) for key in without_counters(state))
+    plain = resnet18("stage", weights=saved(tmp_path, without_counters(resnet18("none").state_dict())))
+    assert plain.bn1.num_batches_tracked == 0
+    loaded = resnet18(attention, weights=files[0]).state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in without_counters(state))
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "module._orig_mod.", "model.", "backbone.", "_forward_module.", "net.encoder.", "0."],
+)
+@pytest.mark.parametrize("attention", ["none", "stage"])
+def test_keys_behind_a_prefix(prefix, attention, tmp_path):
+    """A wrapper's prefix is named, whatever wrapper it was, also with other tensors or without counters."""
+    state = resnet18(attention).state_dict()
+    with_prefix = {prefix + key: value for key, value in state.items()}
+    others = {"criterion.weight": torch.ones(6), **without_counters(with_prefix), "queue": torch.ones(3)}
+    for content in (with_prefix, others):
+        with pytest.raises(ReproError, match=f"begin with '{prefix}': save .*get_submodule.'{prefix[:-1]}'"):
+            resnet18("stage", weights=saved(tmp_path, content))
+
+
+def test_file_of_an_averaged_model(tmp_path):
+    """The keys of torch's AveragedModel begin with 'module.', beside a counter."""
+    averaged = AveragedModel(resnet18("stage"), use_buffers=True)
+    with pytest.raises(ReproError, match="begin with 'module.': save"):
+        resnet18("stage", weights=saved(tmp_path, averaged.state_dict()))
+    assert resnet18("stage", weights=saved(tmp_path, averaged.module.state_dict())).attention == "stage"
+
+
+def test_file_of_a_compiled_model(tmp_path):
+    """A compiled network's file is refused with the prefix, and saved as told it loads."""
+    compiled = torch.compile(resnet18("block"), backend="eager")
+    with pytest.raises(ReproError, match="begin with '_orig_mod.'"):
+        resnet18("block", weights=saved(tmp_path, compiled.state_dict()))
+    resnet18("block", weights=saved(tmp_path, compiled.get_submodule("_orig_mod").state_dict()))
+
+
+def test_checkpoints_name_their_entry(tmp_path):
+    """A training's checkpoint is no state_dict: the entry that is one is named, and loads when it is saved alone."""
+    model = resnet18("none")
+    state, optimizer = model.state_dict(), torch.optim.SGD(model.parameters(), 0.1)
+    for content, named in (
+        ({"state_dict": state, "epoch": 3}, "in 'state_dict':"),
+        ({"model": state, "optimizer": optimizer.state_dict(), "mean": torch.ones(3)}, "in 'model':"),
+        ({"net": state, "ema": state, "scaler": {}}, "in 'net' and 'ema':"),
+    ):
+        with pytest.raises(ReproError, match=f"is a checkpoint whose weights lie {named} save"):
+            resnet18("none", weights=saved(tmp_path, content))
+    for content in ({"epoch": 3, "optimizer": optimizer.state_dict()}, {0: torch.ones(1)}, torch.ones(1), [state]):
+        with pytest.raises(ReproError, match="no plain state_dict"):
+            resnet18("none", weights=saved(tmp_path, content))
+
+
+def differing_files():
+    plain, stage = resnet18("none").state_dict(), resnet18("stage").state_dict()
+    identity, reduced = dict(gate_init="identity"), dict(reduction=8)
+    yield "stage in none", stage, {}, "another arm"
+    yield "stage in half", stage, dict(attention="half"), "another arm"
+    yield "stage in block", stage, dict(attention="block"), "another arm"
+    yield "block in stage", resnet18("block", **identity).state_dict(), dict(attention="stage"), "another arm"
+    yield "identity", resnet18("stage", **identity).state_dict(), dict(attention="stage"), "with gate_init='identity'"
+    yield "default", stage, dict(attention="stage", **identity), "made with gate_init='default': build"
+    yield (
+        "reduction",
+        resnet18("block", **reduced).state_dict(),
+        dict(attention="block"),
+        "made with reduction=8: build",
+    )
+    both = resnet18("stage", **identity, **reduced).state_dict()
+    yield "two differences", both, dict(attention="stage"), "gate_init='identity' or 'double' and reduction=8: build"
+    yield "another depth", models.resnet34().state_dict(), {}, "larger network"
+    yield "another block", resnet50("none").state_dict(), {}, "another architecture"
+    yield "another network", models.alexnet().state_dict(), {}, "another architecture"
+    yield "no tensor", {}, {}, "a part of the network"
+    yield "one stage", {key: value for key, value in plain.items() if "layer1.0" in key}, {}, "a part of the network"
+    yield "one tensor more", plain | {"mean": torch.zeros(3)}, dict(attention="stage"), "'mean' .* other tensors too"
+    yield "grey", plain | {"conv1.weight": torch.zeros(64, 1, 7, 7)}, {}, r"\(64, 1, 7, 7\) .* channels of its input"
+    yield "scalar head", plain | {"fc.weight": torch.ones(())}, {}, "'fc.weight' is \\(\\) .* other sizes"
+
+
+def test_weights_that_differ_say_how(tmp_path):
+    """Only what differs is named: arm, gate_init, reduction, a part, sizes or the architecture."""
+    words = ("another architecture", "another arm", "gate_init", "reduction", "a part of", "larger", "other sizes")
+    for name, state, arguments, message in differing_files():
+        with pytest.raises(ReproError, match=message) as raised:
+            resnet18(**arguments, weights=saved(tmp_path, state))
+        reasons = [word for word in words if word in str(raised.value)]
+        assert len(reasons) == (2 if name == "two differences" else 1), (name, reasons)
 
 
 def test_published_weights_are_checked_on_every_load(tmp_path, monkeypatch):
@@ -321,6 +447,19 @@ def test_every_arm_classifies(arm, images):
         assert model(images).shape == (3, 6)
     assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} <= {0.1}
     assert all(isinstance(layer, nn.Module) for layer in stage_layers(model).values())
+
+
+@pytest.mark.parametrize("make", [resnet18, resnet50])
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_an_empty_batch(make, attention, images):
+    """No images give no logits and no gates, in evaluation mode, with a graph and without one."""
+    model = make(attention, num_classes=5).eval()
+    counts = [len(gate) for gate in model(images[:1], return_gates=True)[1].values()]
+    for mode in (torch.enable_grad(), torch.inference_mode()):
+        with mode:
+            logits, gates = model(images[:0], return_gates=True)
+            assert logits.shape == model(images[:0]).shape == (0, 5)
+            assert [gate.shape[:2] for gate in gates.values()] == [(count, 0) for count in counts]
 
 
 def test_a_stage_is_its_blocks():

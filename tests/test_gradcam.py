@@ -705,7 +705,7 @@ def test_class_numbers_of_a_series_keep_their_order(stage_model, small):
         "g" * 1000,
         object(),
     ],
-    ids=lambda wrong: repr(wrong)[:30],
+    ids=lambda wrong: repr(wrong)[:18],
 )
 def test_no_class_number(wrong, stage_model, small):
     """A name, a fraction and the like are one short line that says class number."""

@@ -85,6 +85,12 @@ def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
         return Trainer(config, arm, dataset, parts, training_seed(config, fold), scratch, name).fit()
 
 
+def check_batch_size(config: Config, parts: Split) -> None:
+    """Raises a ReproError where the training part does not fill one batch."""
+    if config.batch_size > (count := len(parts.train)):
+        raise ReproError(f"batch_size: {config.batch_size} is more than the {count} training images: make it smaller")
+
+
 def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
     """Seed of one training; each pair of repeat and fold has its own: 5r + fold for five folds."""
     return config.num_folds * repeat + fold
@@ -100,8 +106,7 @@ def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Sp
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
     folds = load_folds(dataset, config, repeat)
     parts = split(folds, fold)
-    if config.batch_size > (count := len(parts.train)):
-        raise ReproError(f"batch_size: {config.batch_size} is more than the {count} training images: make it smaller")
+    check_batch_size(config, parts)
     return dataset, parts, kept_keys(config, arm, fold, data_key(dataset, folds), repeat)
 
 

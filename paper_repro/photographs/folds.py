@@ -123,9 +123,9 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
         following = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
-        if len(following) == len(set(labels[following])):  # one of each class cannot be halved
-            few = f"fold {(fold + 1) % num_folds} has one photograph of each class, too few for a validation part"
-            raise ReproError(f"data: {few}: have {2 * num_folds} independent ones of a class or set num_folds lower")
+        if len(set(groups[following])) < 2 or len(following) == len(set(labels[following])):  # nothing to halve
+            few = f"fold {(fold + 1) % num_folds} has too few independent photographs to give a validation part"
+            raise ReproError(f"data: {few}: have {2 * num_folds} of a class at least, or set num_folds lower")
         half = _partition(labels[following], groups[following], 2, seed)
         halves = following[half == 0], following[half == 1]
         richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch

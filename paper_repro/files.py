@@ -13,6 +13,7 @@ from platformdirs import user_cache_dir
 from tqdm.auto import tqdm
 
 PARTIAL = ".partial-"  # what begins the name of a file that is being written
+SOCKET_ROOM = 64  # bytes of a path below which sockets fit, whose own paths may have 103 (macOS) or 107 (Linux)
 
 
 class ReproError(ValueError):
@@ -59,6 +60,11 @@ def cache_dir(*parts: str) -> Path:
         remedy = "set PAPER_REPRO_CACHE to a folder you may write to"
         raise ReproError(f"cannot create the cache folder {folder} ({error.strerror}): {remedy}") from error
     return folder
+
+
+def sockets_fit() -> bool:
+    """Whether the path of the folder for temporary files (`$TMPDIR`) is short enough for sockets in it."""
+    return len(os.fsencode(tempfile.gettempdir())) <= SOCKET_ROOM
 
 
 @contextmanager

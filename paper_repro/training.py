@@ -32,7 +32,7 @@ from paper_repro.arms import build_model
 from paper_repro.augment import TrainingEpoch, to_input
 from paper_repro.config import ARMS, Config
 from paper_repro.data import Dataset, load_dataset
-from paper_repro.files import ReproError, cache_dir, check_writable, watched
+from paper_repro.files import ReproError, cache_dir, check_writable, sockets_fit, watched
 from paper_repro.keys import kept_keys, learning_rate, run_folder
 from paper_repro.photographs.folds import Split, load_folds, split
 
@@ -85,6 +85,15 @@ def fit(config: Config, arm: str, fold: int) -> pd.DataFrame:
         return Trainer(config, arm, dataset, parts, training_seed(config, fold), scratch, name).fit()
 
 
+def check_config(config: Config, parts: Split) -> None:
+    """Raises a ReproError for what would fail in the first epoch: a batch larger than the training part, or workers
+    whose sockets do not fit into `$TMPDIR`."""
+    if config.batch_size > (count := len(parts.train)):
+        raise ReproError(f"batch_size: {config.batch_size} is more than the {count} training images: make it smaller")
+    if config.workers and not sockets_fit():
+        raise ReproError("TMPDIR: its path is too long for the sockets of workers: set TMPDIR=/tmp, or workers to 0")
+
+
 def training_seed(config: Config, fold: int, repeat: int = 0) -> int:
     """Seed of one training; each pair of repeat and fold has its own: 5r + fold for five folds."""
     return config.num_folds * repeat + fold
@@ -100,8 +109,7 @@ def _open(config: Config, arm: str, fold: int, repeat: int) -> tuple[Dataset, Sp
     dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
     folds = load_folds(dataset, config, repeat)
     parts = split(folds, fold)
-    if config.batch_size > (count := len(parts.train)):
-        raise ReproError(f"batch_size: {config.batch_size} is more than the {count} training images: make it smaller")
+    check_config(config, parts)
     return dataset, parts, kept_keys(config, arm, fold, data_key(dataset, folds), repeat)
 
 

@@ -1,15 +1,28 @@
 """The committed notebooks hold outputs that can be checked, and the check sees a changed digit."""
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import matplotlib as mpl
 import nbformat
+import numpy as np
 import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib_inline import backend_inline
 from nbconvert import SlidesExporter
+from PIL import Image
 
+from paper_repro import figures, runs
+from paper_repro.config import load_profile
+from paper_repro.data import load_dataset
+from paper_repro.files import ReproError
+from paper_repro.measures import measure_run
+from paper_repro.training import train
 from paper_repro.workflow.parameters import declared
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -225,3 +238,134 @@ def test_altered_digit(tmp_path, write_notebook, tags, old, new, passed):
     )
     assert (result.returncode == 0) == passed, result.stdout
     assert ("1 failed, 1 passed" in result.stdout) != passed
+
+
+# A training of a second; half precision would hide whether two ways to one number agree.
+TINY = {"image_size": 32, "epochs": 1, "warmup_epochs": 0, "batch_size": 8, "threads": 1, "faithfulness_images": 1}
+TINY |= {"precision": "32-true", "accelerator": "cpu"}
+# Photographs per class, and their noise: so much that they have nothing in common, or so little that all look the same.
+# Four, fourteen and seven of them are in the test fold.
+SMALL = {
+    "two of ten": ({"glass": 10, "metal": 10}, 120),
+    "a frequent class": ({"glass": 60, "metal": 6, "paper": 6}, 120),
+    "all alike": ({"glass": 18, "metal": 17}, 2),
+}
+
+
+def photograph_classes(folder, counts, noise):
+    """A folder per class of so many grey pictures of 40 by 40 pixels, with independent noise in each."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            picture = 128 + rng.integers(-noise, noise + 1, (40, 40, 3))
+            Image.fromarray(picture.astype(np.uint8)).save(folder / name / f"{number}.png")
+
+
+def run_notebook(stem, monkeypatch, parameters):
+    """Runs a notebook's cells in this process, without writing its figures; returns its variables, and among them as
+    `said` what it printed."""
+    monkeypatch.setattr(figures, "save", lambda *_: None)
+    monkeypatch.setattr(backend_inline, "set_matplotlib_formats", lambda *_, **__: None)  # needs a kernel
+    (path,) = [path for path in COURSE if path.stem.startswith(stem)]
+    said = []
+    variables = {"display": lambda *_: None, "print": lambda *words: said.append(" ".join(map(str, words)))}
+    with mpl.rc_context():
+        for number, cell in enumerate(code_cells(path), 1):
+            exec(compile(cell.source, f"{path.stem}, code cell {number}", "exec"), variables)
+            if number == 1:
+                variables |= {name: value for name, value in parameters.items() if name in variables}
+            plt.close("all")
+    return variables | {"said": "\n".join(said)}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def small(request, tmp_path_factory):
+    """Parameters of the notebooks for few or odd photographs, of which there are a run of none and one of stage."""
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "_"))
+    counts, noise = SMALL[request.param]
+    photograph_classes(folder / "data", counts, noise)
+    config = load_profile("smoke", data=str(folder / "data"), **TINY)
+    dataset = load_dataset(config.data, config.prepared_size)
+    for arm in ("none", "stage"):
+        run = train(config, arm, 0, folder)
+        measure_run(run, dataset, config.faithfulness_images)
+        runs.record_completion(run.folder)
+    return {"data": config.data, "out": str(folder), "overrides": TINY}
+
+
+@pytest.mark.workflow
+def test_few_photographs_explored(small, monkeypatch):
+    """Notebook 01 shows no more pictures of a class than it has."""
+    found = run_notebook("01", monkeypatch, small)
+    assert len(found["tested"]) == len(found["table"])
+    assert found["each"] == min(4, found["counts"]["images"].min())
+
+
+@pytest.mark.workflow
+def test_few_photographs_trained(small, monkeypatch):
+    """Notebook 02 takes its first batch from what there is, and its interval is that of the run, to the last digit."""
+    found = run_notebook("02", monkeypatch, small)
+    assert len(set(found["batch"])) == len(found["batch"]) == min(32, len(found["parts"].train))
+    assert np.allclose([found["low"], found["high"]], found["run"].metrics["accuracy_interval"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.workflow
+def test_few_photographs_and_gates(small, monkeypatch):
+    """Notebook 03 halves its batch evenly, gives every photograph another one's gate, and says when it can show
+    nothing, as the photographs are alike."""
+    found = run_notebook("03", monkeypatch, small)
+    count = len(found["images"])
+    assert count == min(8, len(found["parts"].test) // 2 * 2) and count % 2 == 0
+    rows = np.arange(len(found["sample"]))[:, None]
+    assert (found["changes"]["shuffled"](torch.from_numpy(rows)).numpy() != rows).all()
+    assert ("all_alike" in small["data"]) == ("so alike that their gates are alike" in found["said"])
+
+
+@pytest.mark.workflow
+def test_few_photographs_compared(small, monkeypatch):
+    """Notebook 04 reports accuracies at or below the share of the most frequent class, and its paired interval is that
+    of the package."""
+    found = run_notebook("04", monkeypatch, small)
+    assert found["said"].count("the most frequent class's share of") == 2
+    assert np.allclose(found["theirs"]["interval"], found["paired"][["low", "high"]].to_numpy()[0])
+
+
+@pytest.mark.workflow
+def test_few_photographs_explained(small, monkeypatch):
+    """Notebook 05 compares each photograph once with another one, and says that nothing can be measured."""
+    found = run_notebook("05", monkeypatch, small)
+    assert sorted(set(found["chosen"])) == list(found["chosen"]) and len(found["chosen"]) <= len(found["test"])
+    assert not found["measured"] and "of this fold has a mask, or a box" in found["said"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "parameters", "message"),
+    [
+        ("01", {"overrides": {"num_folds": 11}}, "the class 'glass' has 10 independent photographs for 11 folds"),
+        ("01", {"overrides": {"num_folds": 10}}, "too few independent photographs to give a validation part: have 20"),
+        ("02", {}, "batch_size: 32 is more than the 14 training images: make it smaller"),
+        ("03", {}, "batch_size: 32 is more than the 14 training images: make it smaller"),
+        ("04", {"arms": ["none-shuffled"]}, "holds no arm to compare: add none, or one with attention"),
+        ("05", {"arms": ["half", "alexnet"]}, "holds no arm to compare: add none, or one with attention"),
+        ("06", {"reference": "profiles"}, "profiles lacks a run of none or stage on fold 0: make them with"),
+    ],
+)
+def test_refused_at_the_start(tmp_path, monkeypatch, stem, parameters, message):
+    """What cannot work is said with the numbers that are needed, in the cell that sets the notebook up."""
+    photograph_classes(tmp_path / "data", *SMALL["two of ten"])
+    given = {"data": str(tmp_path / "data"), "out": str(tmp_path / "out")} | parameters
+    with pytest.raises(ReproError, match=message) as caught:
+        run_notebook(stem, monkeypatch, given)
+    (cell,) = [entry.path for entry in caught.traceback if "code cell" in str(entry.path)]
+    assert str(cell).endswith(("code cell 2", "code cell 3"))
+
+
+def test_twins_in_two_parts_are_counted(tmp_path, monkeypatch):
+    """Notebook 01 counts the groups that a split which ignores them, as for measuring leakage, tears apart."""
+    photograph_classes(tmp_path / "data", {"glass": 10, "metal": 10}, 120)
+    for path in sorted((tmp_path / "data").glob("*/?.png")):
+        shutil.copy(path, path.with_stem(f"{path.stem} again"))
+    given = {"data": str(tmp_path / "data"), "out": str(tmp_path), "overrides": {"grouped": False}}
+    found = run_notebook("01", monkeypatch, given)
+    assert found["shared"] and f"- {len(found['shared'])} groups in two parts" in found["said"]

@@ -1,5 +1,6 @@
 """Training: what decides a run's numbers, and what does not."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,13 @@ def test_impossible_runs_are_refused_early(config, tmp_path, overrides, message)
     """What cannot work ends before the first batch."""
     with pytest.raises(ReproError, match=message):
         train(load_profile("smoke", **{"data": config.data, **TINY, **overrides}), "none", 0, tmp_path)
+
+
+def test_workers_need_room_for_sockets(config, tmp_path, monkeypatch):
+    """Workers whose sockets have no room in TMPDIR are refused before the first batch, with the remedy."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("ü" * 40)))
+    with pytest.raises(ReproError, match="TMPDIR: its path is too long for the sockets of workers: set TMPDIR=/tmp"):
+        train(config.model_copy(update={"workers": 1}), "none", 0, tmp_path)
 
 
 def test_diverged_run_is_no_result(config, tmp_path):

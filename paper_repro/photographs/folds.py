@@ -108,7 +108,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
         Fold k's validation part is the half of fold k + 1 with more groups.
 
     Raises:
-        ReproError: a class with fewer independent photographs than folds.
+        ReproError: too few independent photographs for every part.
     """
     table = table.reset_index(drop=True)
     folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))
@@ -123,6 +123,9 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
         following = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
+        if len(set(groups[following])) < 2 or len(following) == len(set(labels[following])):  # nothing to halve
+            few = f"fold {(fold + 1) % num_folds} has too few independent photographs to give a validation part"
+            raise ReproError(f"data: {few}: have {2 * num_folds} of a class at least, or set num_folds lower")
         half = _partition(labels[following], groups[following], 2, seed)
         halves = following[half == 0], following[half == 1]
         richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch
@@ -130,7 +133,7 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
     for fold in range(num_folds):
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])
-            if missing and name != "validation":
+            if missing and (name != "validation" or len(rows) == 0):
                 absent = f"has none of the class {min(missing)!r}, whose photographs are few or near-duplicates"
                 raise ReproError(f"data: the {name} part of fold {fold} {absent}: add some or set num_folds lower")
     return folds

@@ -29,7 +29,7 @@ from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from paper_repro.files import ReproError, atomic_write
+from paper_repro.files import SOCKET_ROOM, ReproError, atomic_write, sockets_fit
 from paper_repro.keys import vouch
 from paper_repro.workflow.page import to_html
 from paper_repro.workflow.parameters import check, declared, parse_json
@@ -42,6 +42,7 @@ MALLOC = "glibc.malloc.hugetlb=1:" + ":".join(
     f"glibc.malloc.{name}={size}"
     for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**34), ("top_pad", 2**26))
 )
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space") | {errno.ENAMETOOLONG: "give a shorter name"}
 
 
 class Unfinished(Exception):
@@ -73,17 +74,27 @@ def execute(
     logs = output.parent / "logs"
     unfinished = logs / f"{output.stem}-{datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.ipynb"
     lock = hold_lock(logs / f"{output.stem}.lock", str(output))
-    with lock, tempfile.TemporaryDirectory(prefix="paper_repro-") as scratch:
+    with lock, _scratch_folder() as scratch:
         try:
             executed = _run(node, unfinished, parameters, Path(scratch), notebook.parent, cell_timeout)
             folder = _completed_folder(executed, Path(scratch) / RECORD)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise ReproError(f"cannot write {unfinished} ({error.strerror}): free some space") from None
+            if isinstance(error, OSError) and (remedy := REMEDIES.get(error.errno or 0)):
+                raise ReproError(f"cannot write {unfinished} ({error.strerror}): {remedy}") from None
             reason = _reason(error, unfinished, cell_timeout)
             raise Unfinished(f"{reason}\nThe unfinished notebook is kept: {unfinished}") from None
         _publish(executed, folder, output, html, done)
         unfinished.unlink()
+
+
+def _scratch_folder() -> tempfile.TemporaryDirectory:
+    """A new private folder in `$TMPDIR`, or in /tmp where that path is too long for the kernel's sockets."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="paper_repro-", dir=None if sockets_fit() else "/tmp")
+    except OSError as error:
+        problem = f"cannot create {error.filename}, for the kernel's sockets ({error.strerror})"
+        remedy = f"set TMPDIR to a folder whose path has at most {SOCKET_ROOM} bytes"
+        raise ReproError(f"TMPDIR: {problem}: {remedy}") from error
 
 
 def _run(
@@ -95,6 +106,8 @@ def _run(
     # The kernel inherits these: kernels cannot share IPython's profile, and a record in a new folder is not an old one.
     os.environ |= {"IPYTHONDIR": str(scratch), "PAPER_REPRO_RECORD": str(scratch / RECORD)}
     os.environ.setdefault("GLIBC_TUNABLES", MALLOC)
+    if not sockets_fit():
+        os.environ["TMPDIR"] = str(scratch)  # the workers of a training have sockets there, too
     stopped = []
 
     def stop(number):

@@ -120,6 +120,42 @@ def test_class_that_is_too_small_is_named():
         make_folds(pd.concat([table, rare]), 5, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("label", "group", "num_folds"),
+    [
+        ("aaaaabbbbbccccc", range(15), 5),
+        ("aaaaaabbbbb", range(11), 5),
+        ("aabb", range(4), 2),
+        ("aaaabbbb", [0, 0, 0, 1, 0, 0, 0, 1], 2),
+    ],
+    ids=["as many as folds", "one more", "two of each", "a fold of one group"],
+)
+def test_fold_that_cannot_be_halved(label, group, num_folds):
+    """A fold of which nothing can go to a validation part is refused with the number of photographs that is needed."""
+    table = pd.DataFrame({"image": range(len(label)), "label": list(label), "group": list(group), "excluded": False})
+    message = f"fold . has too few independent photographs to give a validation part: have {2 * num_folds} of a class"
+    with pytest.raises(ReproError, match=message):
+        make_folds(table, num_folds, seed=0)
+
+
+def test_few_photographs_give_parts_or_a_reason():
+    """Of small data of any kind no part is empty, whatever is excluded, and nothing but a ReproError says otherwise."""
+    rng, made = np.random.default_rng(0), 0
+    for _ in range(150):
+        label = np.repeat(["a", "b", "c"], rng.integers(2, 14, 3))
+        group = rng.integers(0, 2 * len(label), len(label))
+        table = pd.DataFrame({"image": np.arange(len(label)), "label": label, "group": group})
+        table["excluded"] = np.isin(group, rng.choice(group, 3))
+        num_folds = int(rng.integers(2, 5))
+        try:
+            folds = make_folds(table, num_folds, seed=0)
+        except ReproError:
+            continue
+        made += 1
+        assert all(len(rows) for fold in range(num_folds) for rows in vars(split(folds, fold)).values())
+    assert made > 30
+
+
 def test_unknown_fold_is_an_error():
     """The message names the folds there are."""
     with pytest.raises(ReproError, match="there is no fold 5: the folds are 0 to 4"):

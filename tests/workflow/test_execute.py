@@ -1,21 +1,25 @@
 """A notebook counts as done only when it is, and its page cannot act."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from paper_repro.files import ReproError
+from paper_repro.files import SOCKET_ROOM, ReproError, sockets_fit
+from paper_repro.workflow.execute import execute
 from paper_repro.workflow.page import to_html
 from paper_repro.workflow.parameters import check, declared, parse_json
 
@@ -190,6 +194,52 @@ def test_braces_in_the_path(tmp_path, write_notebook):
         check=True,
     )
     assert (folder / "lesson.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 80, "x" * 240, "ü" * 40, "a b " * 30 + "c"], ids=["80", "240", "two bytes a letter", "spaces"]
+)
+def test_long_folder_for_temporary_files(start, tmp_path, monkeypatch, name):
+    """Where TMPDIR leaves no room for sockets, those of the kernel and of its children lie in a short folder, which
+    nobody else may enter and which is gone at the end."""
+    long = tmp_path / name
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    look = (
+        "import socket, tempfile\nplace = Path(os.environ['IPYTHONDIR'])"
+        "\nsocket.socket(socket.AF_UNIX).bind(tempfile.mktemp(prefix='pymp-12345678-listener-'))"
+        "\n(folder / 'place').write_text(f'{place}:{place.stat().st_mode & 0o777:o}')"
+    )
+    process = start(look, COMPLETE)
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    place, mode = (tmp_path / "out" / "place").read_text().split(":")
+    assert mode == "700" and not Path(place).exists() and not list(long.iterdir())
+    assert Path(place).parent == Path("/tmp")
+
+
+@pytest.mark.parametrize("room", [SOCKET_ROOM, SOCKET_ROOM + 1])
+def test_room_for_sockets(monkeypatch, room):
+    """Bytes count, not letters; the longest socket of a kernel fits where any are said to fit."""
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "ü" * ((room - 1) // 2) + "x" * ((room - 1) % 2))
+    assert sockets_fit() == (room == SOCKET_ROOM)
+    assert SOCKET_ROOM + len("/paper_repro-12345678/kernel-ipc-5") <= 103
+
+
+def test_no_place_for_sockets(tmp_path, monkeypatch, write_notebook):
+    """A folder for temporary files that cannot be used is named, with the remedy, before a kernel starts."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    notebook = write_notebook(tmp_path / "lesson.ipynb", PARAMETERS)
+    with pytest.raises(ReproError, match="TMPDIR: cannot create /nowhere/.*: set TMPDIR to a folder whose path has at"):
+        execute(notebook, tmp_path / "out.ipynb", {}, None, None, None)
+
+
+def test_name_without_room_for_a_suffix(tmp_path, write_notebook):
+    """An output whose unfinished copy would have too long a name is refused before a kernel starts."""
+    notebook = write_notebook(tmp_path / "lesson.ipynb", PARAMETERS)
+    refused = pytest.raises(ReproError, match=r"cannot write .* \(File name too long\): give a shorter name")
+    with mock.patch.dict(os.environ), refused:  # what a kernel would inherit is for this one alone
+        execute(notebook, tmp_path / f"{'n' * 240}.ipynb", {}, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,17 @@
 """Figures: what they show is checked on the drawn artists; how they look, on the pictures themselves."""
 
+import warnings
+
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.font_manager import fontManager
 
-from paper_repro import evaluate, figures, synthetic
+from paper_repro import evaluate, figures, lettering, synthetic
 from paper_repro.files import ReproError
 
 CLASSES = ("a $x$ b", "glass", "metal")
@@ -145,3 +151,284 @@ def test_save_writes_three_files_and_repeats_them(tmp_path, counts):
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
         f"confusion_v1.5.{kind}" for kind in ("csv", "png", "svg")
     ]
+
+
+def drawn(function, names, arms=("none", "stage")):
+    """A figure of the function for classes `names`, whose numbers are made up."""
+    rng, many = np.random.default_rng(0), len(names)
+    table = rng.poisson(3, (many, many)) + np.diag(rng.integers(20, 2000, many))
+    counts = pd.DataFrame(table, pd.Index(names, name="truth"), names)
+    if function == "confusion_matrix":
+        return figures.confusion_matrix(counts, f"{arms[0]}, fold 0")
+    if function == "confusion_pair":
+        return figures.confusion_pair(counts, counts.iloc[::-1].set_axis(counts.index), arms[:2])
+    if function == "class_counts":
+        labels = np.repeat(names, np.diag(table))
+        return figures.class_counts(pd.DataFrame({"label": labels, "excluded": rng.random(len(labels)) < 0.1}))
+    if function == "gate_profiles":
+        gates = {f"layer{i}": rng.random((1, 100, 16)) for i in (1, 2)}
+        return figures.gate_profiles(gates, np.arange(100) % many, names)
+    images = rng.integers(0, 255, (12, 8, 8, 3), dtype=np.uint8)
+    if function == "sample_grid":
+        return figures.sample_grid(images, [f"{names[i % many]}:\n{names[-i % many]} {i}%" for i in range(12)])
+    if function == "heatmap_gallery":
+        panels = [(f"layer4: {name} 30%\nmaximum 2", np.ones((2, 2))) for name in names[:3]]
+        rows = [{"image": image, "panels": panels, "right": True} for image in images[:3]]
+        return figures.heatmap_gallery([row | {"caption": f"truth {names[0]}\nstage: {names[-1]} 81%"} for row in rows])
+    if function == "training_curves":
+        history = {f"{part}_{what}": [3, 2] for part in ("train", "validation") for what in ("loss", "accuracy")}
+        return figures.training_curves(dict.fromkeys(arms, pd.DataFrame({"epoch": [1, 2], "best": True} | history)))
+    probabilities = rng.dirichlet(np.ones(many), 30)
+    frame = evaluate.predictions_frame([f"{i}" for i in range(30)], 0, np.arange(30) % many, probabilities, names)
+    return figures.reliability_diagram(dict.fromkeys(arms, frame), names)
+
+
+def places(figure, monkeypatch):
+    """The text and the corners (4, 2), in pixels, of every text drawn outside the cells of a matrix."""
+    seen, draw, found = [], plt.Text.draw, []
+    monkeypatch.setattr(plt.Text, "draw", lambda text, renderer: (seen.append(text), draw(text, renderer)))
+    figure.draw_without_rendering()
+    monkeypatch.undo()
+    cells = {text for ax in figure.axes if ax.images for text in ax.texts}
+    for text in seen:
+        if text in cells or not text.get_text() or not text.get_visible():
+            continue
+        box, angle = text.get_window_extent(), text.get_rotation()
+        corners = box.corners()[[0, 1, 3, 2]]
+        if angle % 90:  # the upright box around a slanted text reaches over its neighbours
+            text.set_rotation(0)
+            half = text.get_window_extent().size / 2
+            text.set_rotation(angle)
+            turned = mpl.transforms.Affine2D().rotate_deg(angle).transform(half * [[-1, -1], [-1, 1], [1, 1], [1, -1]])
+            corners = turned + (box.min + box.max) / 2
+        found.append((text.get_text(), corners))
+    return found
+
+
+def overlap(a, b):
+    """Whether two rectangles (4, 2) overlap by more than a pixel: no direction of a side separates them."""
+    for corners in (a, b):
+        for side in (corners[1] - corners[0], corners[2] - corners[1]):
+            along = side / np.hypot(*side)
+            if min((a @ along).max(), (b @ along).max()) - max((a @ along).min(), (b @ along).min()) < 1:
+                return False
+    return True
+
+
+def check_layout(figure, monkeypatch):
+    """At most 30 inch; letters of at least 7 points, none cut, no text over another, numbers inside their cells."""
+    assert max(figure.get_size_inches()) <= 30
+    found = places(figure, monkeypatch)
+    for text, corners in found:
+        assert (corners.min(0) >= -2).all() and (corners.max(0) <= figure.bbox.max + 2).all(), f"{text!r} is cut"
+    low, high = (np.array([ends(corners, axis=0) for _, corners in found]) for ends in (np.min, np.max))
+    near = (low[:, None] < high).all(2) & (low < high[:, None]).all(2)
+    for i, j in np.argwhere(np.triu(near, 1)):
+        (one, a), (other, b) = found[i], found[j]
+        numbers = {"-−.0123456789".find(letter) for letter in one + other}  # those of two axes meet at the corner
+        assert -1 not in numbers or not overlap(a, b), f"{one!r} lies over {other!r}"
+    assert min(text.get_fontsize() for text in figure.findobj(plt.Text) if text.get_text()) >= 7
+    for ax in figure.axes:
+        cell = ax.bbox.width / ax.images[0].get_array().shape[1] if ax.images else np.inf
+        assert all(max(text.get_window_extent().size) <= cell for text in ax.texts)
+
+
+FUNCTIONS = [
+    "confusion_matrix",
+    "confusion_pair",
+    "class_counts",
+    "gate_profiles",
+    "sample_grid",
+    "heatmap_gallery",
+    "training_curves",
+    "reliability_diagram",
+]
+UNBROKEN = "polyethylene_terephthalate_bottle_without_its_cap_{:03}_label"
+WIDE = "W" * 57 + "{:03}"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("many", "name"),
+    [
+        (2, WIDE),
+        (6, "class {}"),
+        (8, "Miscellaneous Trash {}"),
+        (12, UNBROKEN),
+        (40, "class {}"),
+        (100, "Miscellaneous Trash {}"),
+    ],
+)
+def test_many_and_long_names_have_their_room(function, many, name, monkeypatch):
+    """Whatever the number and the length of the names: at most 30 inch, and every text can be read."""
+    check_layout(drawn(function, [name.format(i) for i in range(many)]), monkeypatch)
+
+
+@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14)])
+def test_many_arms_have_their_room(function, many, monkeypatch):
+    """Many arms with long names, as many as a figure holds or more than stand side by side."""
+    check_layout(drawn(function, CLASSES, [UNBROKEN.format(i) for i in range(many)]), monkeypatch)
+
+
+def test_many_pictures_get_smaller_or_are_refused(monkeypatch):
+    """Pictures shrink with their letters down to 7 points; more of them are an error that says what to do."""
+    row = gallery_row(np.ones((4, 4)))
+    images = np.zeros((120, 4, 4, 3), np.uint8)
+    check_layout(figures.sample_grid(images[:90], ["glass:\nmetal 99%"] * 90), monkeypatch)
+    check_layout(figures.heatmap_gallery([row] * 16), monkeypatch)
+    wide = row | {"panels": [(f"layer{i}", np.ones((4, 4))) for i in range(16)]}
+    check_layout(figures.heatmap_gallery([wide]), monkeypatch)
+    history = pd.DataFrame({"best": [True]})
+    for draw in (
+        lambda: figures.sample_grid(np.tile(images, (3, 1, 1, 1)), ["glass"] * 360),
+        lambda: figures.heatmap_gallery([row] * 60),
+        lambda: figures.heatmap_gallery([row | {"panels": row["panels"] * 20}]),
+        lambda: figures.gate_profiles({i: np.ones((1, 2, 4)) for i in range(40)}, [0, 1], CLASSES),
+        lambda: figures.training_curves(dict.fromkeys(range(41), history)),
+        lambda: figures.reliability_diagram(dict.fromkeys(range(90)), CLASSES),
+    ):
+        with pytest.raises(ReproError, match="draw fewer"):
+            draw()
+
+
+def test_numbers_are_left_out_where_they_cannot_be_read():
+    """Twelve classes have their numbers, forty only colours and all names; 100 do not fill the memory."""
+    assert any("%" in text for text in texts(drawn("confusion_pair", [f"class {i}" for i in range(12)])))
+    names = [f"class {i}" for i in range(40)]
+    for function in ("confusion_matrix", "confusion_pair"):
+        found = texts(drawn(function, names))
+        assert not any("%" in text for text in found) and set(names) <= set(found)
+    figure = drawn("confusion_matrix", [f"class {i}" for i in range(100)])
+    assert np.prod(figure.get_size_inches() * 150) * 4 < 100e6  # bytes of the picture that `save` draws
+
+
+def test_shortened_names_stay_different():
+    """Names that differ only where they are cut, at their end or not at all."""
+    names = ["a" * 30 + f"{i:02}" + "b" * 30 for i in range(20)] + ["a" * 60 + f"{i:02}" for i in range(20)] + ["a"]
+    with mpl.rc_context({"font.size": 15}):
+        for inches, lines in ((3, 1), (2.1, 3), (1, 1)):
+            short = lettering.shorten(names, inches, lines)
+            assert len(set(short)) == len(names) and lettering.width(short) <= inches
+            assert short[-1] == "a" and all("…" in name for name in short[:-1])
+        assert lettering.shorten(["two\nlines", "", "Miscellaneous Trash"], 3) == [
+            "two\nlines",
+            "",
+            "Miscellaneous Trash",
+        ]
+
+
+@pytest.fixture
+def few_fonts(monkeypatch):
+    """A machine with matplotlib's own fonts only."""
+    own = [font for font in fontManager.ttflist if font.fname.startswith(mpl.get_data_path())]
+    monkeypatch.setattr(fontManager, "ttflist", own)
+    monkeypatch.setattr(lettering, "findSystemFonts", list)
+
+
+def make_font(path, family, characters):
+    """A font file whose every character is the same square."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((100, 800), (900, 800), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    glyphs = [".notdef", *(f"u{ord(c):x}" for c in characters)]
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder(glyphs)
+    builder.setupCharacterMap({ord(c): f"u{ord(c):x}" for c in characters})
+    builder.setupGlyf(dict.fromkeys(glyphs, pen.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 100)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+    return str(path)
+
+
+def warned(draw, folder):
+    """The figure, and every warning of drawing it, showing it and saving it."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        figure = draw()
+        figure.canvas.draw()
+        figures.save(figure, folder / "figure", pd.DataFrame())
+    return figure, [str(warning.message) for warning in found]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_characters_without_a_font_become_codes(function, few_fonts, tmp_path):
+    """One warning per figure names the characters and the package; the names can be told apart."""
+    names = ["垃圾", "废纸", "x"]
+    figure, messages = warned(lambda: drawn(function, names, names), tmp_path)
+    assert len(messages) == 1 and "垃" in messages[0] and "fonts-noto-cjk" in messages[0]
+    found = "".join(texts(figure))
+    assert "\\u5783\\u573e" in found and "\\u5e9f\\u7eb8" in found and "垃" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ごみ", r"\u3054\u307f"),
+        ("쓰레기", r"\uc4f0\ub808\uae30"),
+        ("कचरा", r"\u0915\u091a\u0930\u093e"),
+        ("ขยะ", r"\u0e02\u0e22\u0e30"),
+        ("🗑 waste", r"\U0001f5d1 waste"),
+    ],
+)
+def test_other_scripts_without_a_font(name, shown, few_fonts, tmp_path):
+    """Japanese, Korean, Hindi, Thai and emoji, alone or among Latin letters."""
+    figure, messages = warned(lambda: drawn("class_counts", [name, "glass"]), tmp_path)
+    assert shown in texts(figure) and len(messages) == 1 and name[0] in messages[0]
+
+
+@pytest.mark.parametrize("name", ["زجاج", "Ku\u0308che", "стекло", "verre à pied", "a $x$ b", "♻ ♻\ufe0f", "{a}_^\\%"])
+def test_names_that_need_no_other_font_stay_as_they_are(name, few_fonts, tmp_path):
+    """Arabic, a combining mark, Cyrillic, accents, mathematics, signs: no warning and no change."""
+    figure, messages = warned(lambda: drawn("class_counts", [name, "glass"]), tmp_path)
+    assert name in texts(figure) and not messages
+
+
+def test_control_characters_are_written_as_codes(few_fonts, tmp_path):
+    """A tab, a carriage return and a byte that is no text: no font has them, so there is nothing to install."""
+    figure, messages = warned(lambda: drawn("class_counts", ["a\tb", "a\rb", "a\udcffb"]), tmp_path)
+    assert {r"a\tb", r"a\rb", r"a\udcffb"} <= set(texts(figure)) and not messages
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_characters_are_drawn_with_an_installed_font(function, few_fonts, tmp_path):
+    """No warning, the names as they are, and the font behind the usual one, in this figure only."""
+    fontManager.addfont(make_font(tmp_path / "cjk.ttf", "Tiny CJK", "垃圾"))
+    before = mpl.rcParams["font.family"]
+    names = ["垃圾", "glass"]
+    figure, messages = warned(lambda: drawn(function, names, names), tmp_path)
+    assert not messages and mpl.rcParams["font.family"] == before
+    named = [text for text in figure.findobj(plt.Text) if "垃圾" in text.get_text()]
+    assert named and all(text.get_fontfamily() == [*before, "Tiny CJK"] for text in named)
+
+
+def test_several_fonts_and_one_missing_character(few_fonts, tmp_path):
+    """Each character is drawn with a font that has it; only what no font has becomes a code."""
+    fontManager.addfont(make_font(tmp_path / "one.ttf", "Tiny CJK", "垃圾"))
+    fontManager.addfont(make_font(tmp_path / "two.ttf", "Tiny Thai", "ขยะ"))
+    figure, messages = warned(lambda: drawn("class_counts", ["垃圾", "ขยะ", "垃桶"]), tmp_path)
+    assert {"垃圾", "ขยะ", r"垃\u6876"} <= set(texts(figure))
+    assert len(messages) == 1 and "'桶'" in messages[0]
+
+
+def test_a_font_installed_after_matplotlib_listed_the_fonts(few_fonts, tmp_path, monkeypatch):
+    """The remedy of the warning works, although matplotlib keeps an old list; a broken font file is passed over."""
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    files = [make_font(tmp_path / "new.ttf", "Tiny New CJK", "垃圾"), str(tmp_path / "broken.ttf")]
+    monkeypatch.setattr(lettering, "findSystemFonts", lambda: files)
+    figure, messages = warned(lambda: drawn("class_counts", ["垃圾", "glass"]), tmp_path)
+    assert "垃圾" in texts(figure) and not messages
+
+
+def test_a_font_that_is_gone_is_passed_over(few_fonts, tmp_path):
+    """matplotlib's list may name a font that was removed since."""
+    path = make_font(tmp_path / "gone.ttf", "Tiny Gone CJK", "垃圾")
+    fontManager.addfont(path)
+    (tmp_path / "gone.ttf").unlink()
+    _, messages = warned(lambda: drawn("class_counts", ["垃圾", "glass"]), tmp_path)
+    assert len(messages) == 1

@@ -296,10 +296,10 @@ def small(request, tmp_path_factory):
 
 @pytest.mark.workflow
 def test_few_photographs_explored(small, monkeypatch):
-    """Notebook 01 shows no more pictures of a class than it has."""
+    """Notebook 01 reaches its end and tests every photograph once."""
     found = run_notebook("01", monkeypatch, small)
     assert len(found["tested"]) == len(found["table"])
-    assert found["each"] == min(4, found["counts"]["images"].min())
+    assert {len(rows) for rows in found["columns"]} == {4}
 
 
 @pytest.mark.workflow
@@ -359,6 +359,14 @@ def test_refused_at_the_start(tmp_path, monkeypatch, stem, parameters, message):
         run_notebook(stem, monkeypatch, given)
     (cell,) = [entry.path for entry in caught.traceback if "code cell" in str(entry.path)]
     assert str(cell).endswith(("code cell 2", "code cell 3"))
+
+
+def test_three_photographs_of_a_class(tmp_path, monkeypatch):
+    """Notebook 01 shows no more pictures of a class than there are."""
+    photograph_classes(tmp_path / "data", {"glass": 8, "metal": 3}, 120)
+    given = {"data": str(tmp_path / "data"), "out": str(tmp_path), "overrides": {"num_folds": 3}}
+    found = run_notebook("01", monkeypatch, given)
+    assert [len(rows) for rows in found["columns"]] == [3, 3]
 
 
 def test_twins_in_two_parts_are_counted(tmp_path, monkeypatch):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from matplotlib_inline import backend_inline
 from nbconvert import SlidesExporter
 from PIL import Image
 
@@ -266,7 +265,8 @@ def run_notebook(stem, monkeypatch, parameters):
     """Runs a notebook's cells in this process, without writing its figures; returns its variables, and among them as
     `said` what it printed."""
     monkeypatch.setattr(figures, "save", lambda *_: None)
-    monkeypatch.setattr(backend_inline, "set_matplotlib_formats", lambda *_, **__: None)  # needs a kernel
+    # Needs a kernel.
+    monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *_, **__: None)
     (path,) = [path for path in COURSE if path.stem.startswith(stem)]
     said = []
     variables = {"display": lambda *_: None, "print": lambda *words: said.append(" ".join(map(str, words)))}

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from matplotlib_inline import backend_inline
 from nbconvert import SlidesExporter
 from PIL import Image
 
@@ -266,7 +265,8 @@ def run_notebook(stem, monkeypatch, parameters):
     """Runs a notebook's cells in this process, without writing its figures; returns its variables, and among them as
     `said` what it printed."""
     monkeypatch.setattr(figures, "save", lambda *_: None)
-    monkeypatch.setattr(backend_inline, "set_matplotlib_formats", lambda *_, **__: None)  # needs a kernel
+    # Needs a kernel.
+    monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *_, **__: None)
     (path,) = [path for path in COURSE if path.stem.startswith(stem)]
     said = []
     variables = {"display": lambda *_: None, "print": lambda *words: said.append(" ".join(map(str, words)))}
@@ -296,10 +296,10 @@ def small(request, tmp_path_factory):
 
 @pytest.mark.workflow
 def test_few_photographs_explored(small, monkeypatch):
-    """Notebook 01 shows no more pictures of a class than it has."""
+    """Notebook 01 reaches its end and tests every photograph once."""
     found = run_notebook("01", monkeypatch, small)
     assert len(found["tested"]) == len(found["table"])
-    assert found["each"] == min(4, found["counts"]["images"].min())
+    assert {len(rows) for rows in found["columns"]} == {4}
 
 
 @pytest.mark.workflow
@@ -359,6 +359,14 @@ def test_refused_at_the_start(tmp_path, monkeypatch, stem, parameters, message):
         run_notebook(stem, monkeypatch, given)
     (cell,) = [entry.path for entry in caught.traceback if "code cell" in str(entry.path)]
     assert str(cell).endswith(("code cell 2", "code cell 3"))
+
+
+def test_three_photographs_of_a_class(tmp_path, monkeypatch):
+    """Notebook 01 shows no more pictures of a class than there are."""
+    photograph_classes(tmp_path / "data", {"glass": 8, "metal": 3}, 120)
+    given = {"data": str(tmp_path / "data"), "out": str(tmp_path), "overrides": {"num_folds": 3}}
+    found = run_notebook("01", monkeypatch, given)
+    assert [len(rows) for rows in found["columns"]] == [3, 3]
 
 
 def test_twins_in_two_parts_are_counted(tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ MEASURING = ("gradcam", "heatmaps", "measures")
 _SAME_NUMBERS = (
     "ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
+    "14b808ebb11231eb71e6efb2e70b619fdd0ebecac4bc0c4ff856056868691e4a",
 )
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WHICH_RUNS, _HOW_FAST = {"arms", "folds", "repeats", "data", "learning_rate", "learning_rates"}, {"workers", "threads"}

@@ -38,9 +38,9 @@ from paper_repro.workflow.processes import follow_parent, hold_lock, on_stop
 RECORD = "record.json"
 KERNEL = "python3"
 # For glibc in the kernel: freed memory is kept, in huge pages, so that a training step has no page faults.
-MALLOC = "glibc.malloc.hugetlb=1:" + ":".join(
-    f"glibc.malloc.{name}={size}"
-    for name, size in (("mmap_threshold", 2**32), ("trim_threshold", 2**34), ("top_pad", 2**26))
+MALLOC = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:"
+    "glibc.malloc.top_pad=67108864"
 )
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space") | {errno.ENAMETOOLONG: "give a shorter name"}
 

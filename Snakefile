@@ -26,14 +26,14 @@ from pathlib import Path
 import paper_repro
 from paper_repro.config import ARMS, load_profile
 from paper_repro.files import sha256_file
-from paper_repro.keys import boxes_stamp, data_stamp, measuring_code, notebook_hash, run_folder, run_key, syntax_hash
+from paper_repro.keys import data_stamp, measuring_code, notebook_hash, regions_stamp, run_folder, run_key, syntax_hash
 from paper_repro.workflow.processes import PARENT, follow_parent
 
 PYTHON = sys.executable
 NOTEBOOKS = Path(workflow.basedir) / "notebooks"
 OVERRIDES = config.get("overrides", {})
 CONFIG = load_profile(config["profile"], **OVERRIDES)
-DATA, BOXES = data_stamp(CONFIG.data), boxes_stamp(CONFIG)
+DATA, REGIONS = data_stamp(CONFIG.data), regions_stamp(CONFIG)
 CLUSTER = config.get("cluster", False)  # the notebooks run on other machines than this process
 # On a cluster the machine that asks may have no GPU, or one that others use.
 GPU_HERE = not CLUSTER and Path("/dev/nvidiactl").exists()
@@ -81,7 +81,7 @@ def is_valid(mark):
     return files and (folder == Path() or (folder / "done").exists())
 
 
-MEASURED = [BOXES, CONFIG.faithfulness_images, measuring_code()]
+MEASURED = [REGIONS, CONFIG.faithfulness_images, measuring_code()]
 TRAININGS = [
     mark(run, training_notebook(run), run_key(CONFIG, arm, fold, DATA, repeat), MEASURED)
     for run, (arm, fold, repeat) in RUNS.items()
@@ -93,9 +93,9 @@ SHOWN = [
         "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
     )
 ]
-EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, BOXES, SHOWN)
+EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, REGIONS, SHOWN)
 COMPARISONS = [
-    mark(notebook, notebook, DATA, PACKAGE, BOXES, TRAININGS)
+    mark(notebook, notebook, DATA, PACKAGE, REGIONS, TRAININGS)
     for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
 ]
 

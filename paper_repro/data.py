@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,12 +17,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paper_repro import synthetic
-from paper_repro.files import ReproError, as_path, brief
+from paper_repro.files import ReproError, as_path, brief, project_root
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.folders import open_tree, read_file
 from paper_repro.photographs.folds import committed_folds
+from paper_repro.photographs.masks import load_masks, masks_beside, read_masks
 from paper_repro.photographs.pictures import from_array, reason_for, square_picture, squash, upright_rgb
 
 # One photograph: a path, an open picture, an array as for `from_array`, the content of a file, or an open file.
@@ -53,35 +54,59 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     that cannot be read.
 
     Args:
-        data: "synthetic", "trashnet" (downloaded) or the path of a folder or zip with one folder per class.
+        data: "rendered" (embedded), "trashnet" (downloaded) or the path of a folder or zip with one folder per class.
+            Masks that lie beside it (`photographs.masks`) are read with it.
         boxes: "download" (TrashNet's) or the path of a zip of Pascal VOC files. A `boxes.zip` beside a local TrashNet
             zip is taken by itself.
 
     Raises:
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
-    path = downloads.download(downloads.TRASHNET) if data == "trashnet" else as_path(data, "data")
-    if data == "synthetic":
-        folder, classes, boxes = synthetic.prepare(size), synthetic.CLASSES, None
-    else:
-        with open_tree(path) as tree:
-            folder = prepared.prepare_tree(tree, size, path.name)
-        classes = tree.classes
-    manifest, images, masks = prepared.open_prepared(folder, size)
+    path = source_of(data)
+    with open_tree(path) as tree:
+        folder = prepared.prepare_tree(tree, size, path.name)
+    classes = tree.classes
+    manifest, images = prepared.open_prepared(folder, size)
     prepared.report_problems(manifest, path, folder)
     table, name = manifest[manifest["problem"] == ""].reset_index(drop=True).drop(columns="problem"), path.stem
     table.insert(1, "truth", table["label"].map({label: number for number, label in enumerate(classes)}))
-    if data != "synthetic":
-        committed = committed_folds("trashnet").set_index("image")
-        if set(committed.index) == set(manifest["image"]):
-            name, beside = "trashnet", path.with_name("boxes.zip")
-            table["group"] = committed.loc[table["image"], "group"].to_numpy()
-            table["excluded"] |= committed.loc[table["image"], "excluded"].to_numpy()
-            if path.is_file() and beside.is_file():
-                boxes = boxes or beside
+    committed = committed_folds("trashnet").set_index("image")
+    if set(committed.index) == set(manifest["image"]):
+        name, beside = "trashnet", path.with_name("boxes.zip")
+        table["group"] = committed.loc[table["image"], "group"].to_numpy()
+        table["excluded"] |= committed.loc[table["image"], "excluded"].to_numpy()
+        if path.is_file() and beside.is_file():
+            boxes = boxes or beside
+    outlines = masks_beside(path)
+    masks = None if outlines is None else load_masks(outlines, table["image"], size)
     matched = None if boxes is None else load_boxes(boxes, table)[0]
     content = json.dumps([size, table[["image", "sha256", "group", "excluded"]].to_numpy().tolist()])
     return Dataset(name, classes, images, table, masks, matched, hashlib.sha256(content.encode()).hexdigest())
+
+
+def source_of(data: str | Path) -> Path:
+    """Where the photographs of `data` (as for `load_dataset`) lie; TrashNet is downloaded if it is not there."""
+    if data == "rendered":
+        return project_root() / "data" / "rendered"
+    return downloads.download(downloads.TRASHNET) if data == "trashnet" else as_path(data, "data")
+
+
+def load_originals(data: str | Path, images: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Single photographs of a data set as larger squares, for people to look at.
+
+    Args:
+        data: as for `load_dataset`.
+        images: their names, "class/file", as in a `Dataset`'s table.
+
+    Returns:
+        (n, size, size, 3) uint8 RGB, and their masks (n, size, size) bool or None.
+    """
+    path = source_of(data)
+    with open_tree(path) as tree:
+        entries = {entry.image: entry for entry in tree.entries}
+        pictures = np.stack([square_picture(tree.read(entries[image]), size)[0] for image in images])
+    outlines = masks_beside(path)
+    return pictures, None if outlines is None else read_masks(outlines, images, size)
 
 
 def read_photograph(photograph: Photograph, size: int) -> np.ndarray:

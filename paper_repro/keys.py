@@ -14,6 +14,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
 from paper_repro.photographs.folders import list_files
+from paper_repro.photographs.masks import masks_beside
 
 MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
@@ -23,11 +24,9 @@ DECISIVE = (
     "data",
     "efficientnet",
     "model",
-    "painters",
     "photographs/folds",
     "photographs/pictures",
     "photographs/prepared",
-    "synthetic",
     "training",
     "weights",
 )
@@ -131,11 +130,13 @@ def data_stamp(data: str) -> str:
     return hashlib.sha256(json.dumps([data, listing]).encode()).hexdigest()
 
 
-def boxes_stamp(config: Config) -> str:
-    """`data_stamp` of the boxes: those of the configuration, else the `boxes.zip` beside the data."""
-    if config.boxes is None and not Path(config.data).is_file():
-        return "none"
-    return data_stamp(config.boxes or str(Path(config.data).with_name("boxes.zip")))
+def regions_stamp(config: Config) -> str:
+    """`data_stamp` of what marks the objects: the masks beside the data, and the boxes of the configuration, else the
+    `boxes.zip` beside the data."""
+    path = Path(config.data)
+    masks, beside = masks_beside(path), path.with_name("boxes.zip")
+    boxes = config.boxes or (str(beside) if path.is_file() else None)
+    return " ".join(data_stamp(str(where)) for where in (masks, boxes) if where) or "none"
 
 
 def syntax_hash(sources: Iterable[str]) -> str:

@@ -19,8 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from paper_repro import synthetic
-from paper_repro.data import load_dataset, read_photograph
+from paper_repro.data import load_dataset, load_originals, read_photograph
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.keys import data_stamp
 from paper_repro.photographs import prepared
@@ -264,16 +263,46 @@ def test_pictures_beside_the_class_folders_are_counted_and_named(tree, tmp_path,
     assert len(dataset.images) == 6
 
 
-def test_synthetic(monkeypatch):
-    """Pictures, exact masks and labels of the embedded set, always the same; another seed is another set."""
-    monkeypatch.setattr(synthetic, "COUNT", 12)
-    dataset, again = (load_dataset("synthetic", 32) for _ in range(2))
-    assert dataset.images.shape == (12, 32, 32, 3) and dataset.masks.shape == (12, 32, 32)
-    assert dataset.masks.dtype == bool and 0 < dataset.masks.mean() < 1
-    assert dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
-    assert (dataset.table["image"].str.split("/").str[0] == dataset.table["label"]).all()
-    assert dataset.fingerprint == again.fingerprint
-    assert not np.array_equal(dataset.images, synthetic.make(12, 32, seed=1)[0])
+def test_the_embedded_photographs():
+    """They are read like anybody's: six classes of unequal size, a mask each, some twins, three under two labels."""
+    dataset = load_dataset("rendered", 32)
+    assert dataset.name == "rendered" and dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+    assert dataset.masks.shape == (len(dataset.table), 32, 32) and dataset.masks.any((1, 2)).all()
+    assert dataset.table["excluded"].sum() == 6
+    assert dataset.table["label"].value_counts().idxmin() == "trash"
+
+
+def test_masks_beside_the_photographs_are_read_with_them(tree, tmp_path):
+    """By class and name, whatever the suffix, with the photographs' geometry; a photograph without one is counted."""
+    assert load_dataset(tree, SIZE).masks is None
+    half = np.zeros((40, 60), np.uint8)
+    half[:, 30:] = 255  # the right half
+    masks = tree.with_name(f"{tree.name}_masks")
+    images = load_dataset(tree, SIZE).table["image"]
+    for image in images[1:]:
+        path = (masks / image).with_suffix(".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(Image.fromarray(half)))
+    with pytest.warns(UserWarning, match=f"1 of {len(images)} photographs have no mask"):
+        dataset = load_dataset(tree, SIZE)
+    expected = np.arange(SIZE) >= SIZE // 2
+    assert not dataset.masks[0].any() and (dataset.masks[1:] == expected).all()
+    zipped(masks, tmp_path / "other_masks.zip")
+    shutil.copytree(tree, tmp_path / "other")
+    with pytest.warns(UserWarning, match="no mask"):
+        assert np.array_equal(load_dataset(tmp_path / "other", SIZE).masks, dataset.masks)
+    pictures, large = load_originals(tree, list(images[:2]), 50)
+    assert pictures.shape == (2, 50, 50, 3) and not large[0].any() and (large[1] == (np.arange(50) >= 25)).all()
+
+
+def test_masks_that_fit_no_photograph_are_refused(tree):
+    """Names that do not match would leave the maps unmeasured in silence."""
+    path = tree.with_name(f"{tree.name}_masks")
+    shutil.copytree(tree, path)
+    for label in list(path.iterdir()):
+        label.rename(path / f"other {label.name}")
+    with pytest.raises(ReproError, match="masks: .* has no mask for any photograph: give a mask"):
+        load_dataset(tree, SIZE)
 
 
 # ---- pictures ---------------------------------------------------------------------------------------------------

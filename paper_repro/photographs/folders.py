@@ -72,7 +72,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
     if not path.exists():
-        remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
+        remedy = "give a folder or zip with one folder per class, 'rendered' or 'trashnet'"
         raise ReproError(f"data: {path} does not exist: {remedy}")
     if path.is_dir():
         yield _tree(path, _list_folder(path), lambda entry: read_file(Path(entry.source)))

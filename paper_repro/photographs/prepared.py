@@ -1,4 +1,4 @@
-"""Prepared folders: the squares of a data set as `images.npy`, with `manifest.csv` and perhaps `masks.npy` beside it.
+"""Prepared folders: the squares of a data set as `images.npy`, with `manifest.csv` beside it.
 
 They lie in the cache folder under a key of the listing (names, sizes, times or CRCs) and the size, so that a changed
 file is prepared anew.
@@ -59,14 +59,8 @@ def prepare_tree(tree: Tree, size: int, name: str) -> Path:
     return prepare([size, listing], lambda folder: _decode_all(tree, size, name, folder))
 
 
-def write_manifest(folder: Path, manifest: pd.DataFrame) -> None:
-    """Writes one row per file: image, label, bytes, width, height, sha256, problem ("": none), group, excluded."""
-    with atomic_write(folder / "manifest.csv") as path:
-        path.write_bytes(csv_bytes(manifest))
-
-
-def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray | None]:
-    """The manifest, N of its rows without a problem; images (N, size, size, 3); masks (N, size, size) or None.
+def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """The manifest, N of its rows without a problem, and images (N, size, size, 3).
 
     Raises:
         ReproError: the folder is damaged.
@@ -75,13 +69,12 @@ def open_prepared(folder: Path, size: int) -> tuple[pd.DataFrame, np.ndarray, np
     try:
         manifest = pd.read_csv(folder / "manifest.csv", dtype=as_text, keep_default_na=False)
         images = np.load(folder / "images.npy", mmap_mode="r")
-        masks = np.load(folder / "masks.npy", mmap_mode="r") if (folder / "masks.npy").exists() else None
         if images.shape != ((manifest["problem"] == "").sum(), size, size, 3):
             raise ValueError("the array does not fit the manifest")
     except (OSError, ValueError) as error:
         problem = f"the prepared data in {folder} is damaged ({error})"
         raise ReproError(f"{problem}: delete that folder and it is prepared anew") from error
-    return manifest, images, masks
+    return manifest, images
 
 
 def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
@@ -100,7 +93,10 @@ def report_problems(manifest: pd.DataFrame, path: Path, folder: Path) -> None:
 
 
 def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:
-    """Fills `folder` from the files of `tree`; a picture that cannot be used gets a manifest row and no square."""
+    """Fills `folder` from the files of `tree`; a picture that cannot be used gets a manifest row and no square.
+
+    The manifest has one row per file: image, label, bytes, width, height, sha256, problem ("": none), group, excluded.
+    """
     rows, count = [], 0
     with (
         open(folder / "images.npy", "wb") as file,
@@ -126,7 +122,8 @@ def _decode_all(tree: Tree, size: int, name: str, folder: Path) -> None:
     manifest["group"] = -1
     manifest.loc[readable, "group"] = near_duplicate_groups(np.load(folder / "images.npy", mmap_mode="r"))
     manifest["excluded"] = readable & (manifest.groupby("pixels")["label"].transform("nunique") > 1)
-    write_manifest(folder, manifest.drop(columns="pixels"))
+    with atomic_write(folder / "manifest.csv") as path:
+        path.write_bytes(csv_bytes(manifest.drop(columns="pixels")))
 
 
 def _decode(tree: Tree, size: int, entry: Entry) -> tuple[np.ndarray | None, dict]:

@@ -93,7 +93,7 @@ def main() -> int:
     follow_parent()
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
-    parser.add_argument("--data", help="synthetic, trashnet, or the path of a folder or zip; default: the profile's")
+    parser.add_argument("--data", help="rendered, trashnet, or the path of a folder or zip; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")
     parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
     parser.add_argument("options", nargs="*", help="options for Snakemake, after --")

@@ -94,12 +94,12 @@ def test_profiles_hold_the_rates_that_were_tuned():
 
 
 @pytest.mark.parametrize("repeat", [0, 1])
-def test_plan_runs_what_is_missing(tmp_path, monkeypatch, repeat):
+def test_plan_runs_what_is_missing(photographs, tmp_path, monkeypatch, repeat):
     """A committed run of today's key is not made again; one of another recipe or repeat, and an absent one, is."""
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
-    config = load_profile("smoke", image_size=32)
+    config = load_profile("smoke", image_size=32, data=str(photographs))
     assert missing(config, ("none", "stage"), 0, tmp_path, repeat) == ["none", "stage"]
-    dataset = load_dataset("synthetic", config.prepared_size)
+    dataset = load_dataset(config.data, config.prepared_size)
     key = run_key(config, "none", 0, data_key(dataset, load_folds(dataset, config, repeat)), repeat)
     for place in (0, 1):  # a copy in the other repeat's place is no run of that repeat
         folder = run_folder(tmp_path, "none", 0, place)

@@ -1,0 +1,257 @@
+"""The rules of docs/protocol.md, second edition: families of contrasts, the level of each, verdicts, power.
+
+    python -m paper_repro.evidence.rules    # what the first edition's runs say under them: results/reference/second_rules
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from paper_repro.evidence import statistics
+from paper_repro.evidence.statistics import FOLDS, LEVEL, MARGIN, RUN, UNDECIDED, Estimate, judge
+from paper_repro.files import ReproError, atomic_write, project_root
+from paper_repro.photographs.folds import committed_folds
+from paper_repro.workflow.processes import run_command
+
+POWER = 0.8
+PERSISTENT = 0.5  # of a photograph's variance, where one repeat cannot tell how much of it the next one repeats
+MOST_REPEATS = 100  # beyond it a line counts as not decidable by repeats
+
+
+class Contrast(NamedTuple):
+    """Accuracy of arm `b` minus that of arm `a`: is b better, or (`no_worse`) at most MARGIN worse?"""
+
+    a: str
+    b: str
+    repeats: int = 1  # planned, of five folds each: fewer decide nothing, later ones do not count
+    no_worse: bool = False
+
+
+MAIN = (Contrast("none", "stage", 2),)
+OTHERS = (
+    Contrast("half", "stage", 2),
+    Contrast("none-zero", "stage"),
+    Contrast("none", "half", 2),
+    Contrast("none", "block", 2),
+    Contrast("block", "stage", 2, no_worse=True),
+    Contrast("stage_recompute", "stage", no_worse=True),
+)
+CNNS = (Contrast("densenet121", "stage"), Contrast("mobilenet_v3_large", "stage"))
+# Data set -> its families, each Holm-corrected on its own. The controls and the CNNs are planned on TrashNet alone.
+FAMILIES = {
+    "waste8": {"main": MAIN, "others": tuple(contrast for contrast in OTHERS if contrast.repeats == 2)},
+    "trashnet": {"main": MAIN, "others": OTHERS, "cnns": CNNS},
+}
+CONFIRMATORY = ("waste8", "none", "stage")  # photographs unseen when the protocol was written
+
+
+def check_machines(facts: Mapping[tuple[str, int, int], dict], family: Sequence[Contrast]) -> None:
+    """Raises a ReproError where two arms of a contrast were trained on one fold by different types of machine.
+
+    Args:
+        facts: `statistics.read_facts` of an experiment's folder.
+    """
+    for contrast in family:
+        for (arm, repeat, fold), own in facts.items():
+            other = facts.get((contrast.b, repeat, fold))
+            if arm != contrast.a or other is None:
+                continue
+            for name in ("precision", "processor"):
+                if own[name] != other[name]:
+                    raise ReproError(
+                        f"repeat {repeat}, fold {fold}: {arm} was trained with {name} {own[name]}, {contrast.b} with "
+                        f"{other[name]}: train both on one type of machine"
+                    )
+
+
+def holm(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Holm's corrected p-values (m,) and the level (m,) at which each verdict is taken.
+
+    The i-th smallest of m p-values is tested at 5 % / (m - i + 1) as long as all smaller ones were rejected; those that
+    are not rejected share the level at which the first of them failed. Therefore the interval at a hypothesis's level
+    excludes its bound exactly where Holm rejects it. A NaN, a contrast not measured yet, counts as 1.
+    """
+    filled = np.where(np.isnan(p), 1.0, p)
+    rejected, corrected, *_ = multipletests(filled, LEVEL, method="holm")
+    remaining = len(p) - stats.rankdata(filled, "ordinal") + 1
+    return corrected, LEVEL / np.where(rejected, remaining, (~rejected).sum())
+
+
+def family_table(
+    predictions: pd.DataFrame, family: Sequence[Contrast], groups: pd.Series, size_ratio: float
+) -> pd.DataFrame:
+    """A family's contrasts on one data set, with the verdict of each.
+
+    Returns:
+        A row per contrast: a, b, asks ("better" or "no worse"); runs, folds (of the planned repeat with the fewest),
+        photographs; difference (of `statistics.two_way`); level of the test; low and high, the interval at that level
+        (one-sided for "no worse": each limit has that level); p; p_holm; verdict. Beside it, deciding nothing:
+        new_low, new_high and new_p of the corrected resampled t-test ("new training sets", same level, p not
+        corrected); better, within, worse, its posterior probabilities with regard to -+MARGIN; detectable, the
+        difference that would have been seen with 80 % power; more_repeats, more_photographs (`needed`), where it is
+        undecided. NaN where it cannot be said.
+    """
+    correct, found = statistics.correctness(predictions), []
+    for contrast in family:
+        there = {contrast.a, contrast.b} <= set(correct)
+        gain = (correct[contrast.b] - correct[contrast.a]).dropna() if there else pd.Series(index=correct.index[:0])
+        gain = gain[gain.index.get_level_values("repeat") < contrast.repeats].astype(float)
+        new = statistics.resampled(gain.groupby(RUN).mean().to_numpy(), size_ratio)
+        found.append((contrast, gain, statistics.two_way(gain, groups), new))
+    p = np.array([_p(contrast, estimate) for contrast, _, estimate, _ in found])
+    rows = []
+    for (contrast, gain, estimate, new), own_p, p_holm, level in zip(found, p, *holm(p), strict=True):
+        coverage = 2 * level if contrast.no_worse else level
+        (low, high), (new_low, new_high) = estimate.interval(coverage), new.interval(coverage)
+        row = {"a": contrast.a, "b": contrast.b, "asks": "no worse" if contrast.no_worse else "better"}
+        row |= {"runs": estimate.freedom + 1, "folds": _folds(gain, contrast.repeats), "photographs": len(gain)}
+        row |= {"difference": estimate.value, "level": level, "low": low, "high": high, "p": own_p}
+        row["p_holm"] = np.nan if np.isnan(own_p) else p_holm
+        row["verdict"] = _verdict(row)
+        row |= {"new_low": new_low, "new_high": new_high, "new_p": _p(contrast, new), "better": new.above(MARGIN)}
+        row |= {"within": new.above(-MARGIN) - new.above(MARGIN), "worse": 1 - new.above(-MARGIN)}
+        if estimate.freedom > 0:
+            row["detectable"] = noncentrality(estimate.freedom, level, contrast.no_worse) * estimate.error
+            if row["verdict"] == UNDECIDED and row["folds"] == FOLDS:
+                row["more_repeats"], row["more_photographs"] = needed(contrast, gain, groups, level)
+        rows.append(row)
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+COLUMNS = (
+    "a b asks runs folds photographs difference level low high p p_holm verdict new_low new_high new_p better within "
+    "worse detectable more_repeats more_photographs"
+).split()
+
+
+def _p(contrast: Contrast, estimate: Estimate) -> float:
+    """Two-sided against no difference, or one-sided against -MARGIN."""
+    return 1 - estimate.above(-MARGIN) if contrast.no_worse else estimate.p()
+
+
+def _folds(gain: pd.Series, repeats: int) -> int:
+    counts = gain.groupby(RUN).size().groupby("repeat").size()
+    return int(counts.reindex(range(repeats), fill_value=0).min())
+
+
+def _verdict(row: Mapping) -> str:
+    """The verdict on "better" or "no worse", as the table of docs/protocol.md has it."""
+    rejected = row["p_holm"] <= LEVEL
+    if row["asks"] == "no worse":
+        return judge(rejected, row["high"] < -MARGIN, row["folds"])
+    return judge(rejected and row["difference"] > 0, rejected or row["high"] < MARGIN, row["folds"])
+
+
+def all_of(verdicts: Iterable[str]) -> str:
+    """The verdict on a claim of several parts, such as C2, one part per CNN: all must hold, and one can refute it."""
+    found = set(verdicts)
+    return judge(found == {"supported"}, "not supported" in found)
+
+
+def general(verdicts: Mapping[str, str]) -> str:
+    """The verdict over data sets: one for all of `FAMILIES` where they agree, else it names the data it holds for.
+
+    Args:
+        verdicts: data set -> verdict on the same claim.
+    """
+    decided = {data: verdict for data, verdict in verdicts.items() if verdict != UNDECIDED}
+    if not decided:
+        return UNDECIDED
+    if set(decided) == set(FAMILIES) and len(set(decided.values())) == 1:
+        return next(iter(decided.values()))
+    return ", ".join(f"{verdict} on {data}" for data, verdict in decided.items())
+
+
+def status(data: str, a: str, b: str) -> str:
+    """Whether a contrast was named before its photographs were seen."""
+    return "confirmatory" if (data, a, b) == CONFIRMATORY else "exploratory"
+
+
+def noncentrality(freedom: int, level: float, one_sided: bool = False) -> float:
+    """How many standard errors a true difference needs for 80 % power at this level, with so many degrees of freedom."""
+    side = "larger" if one_sided else "two-sided"
+    k = freedom + 1
+    return float(TTestPower().solve_power(nobs=k, alpha=level, power=POWER, alternative=side) * k**0.5)
+
+
+def needed(contrast: Contrast, gain: pd.Series, groups: pd.Series, level: float) -> tuple[float, float]:
+    """How many repeats, or else photographs, would decide an undecided line with 80 % power at its level.
+
+    The observed difference is taken for the true one; it must clear 0 or the MARGIN, whichever is farther (for "no
+    worse": -MARGIN). The variance of the mean has three parts: photographs that answer alike in every repeat, the
+    rest of the photographs, and runs. Repeats make the last two smaller, photographs the first two.
+
+    Args:
+        gain: paired differences, index (repeat, fold, image), of two runs or more.
+
+    Returns:
+        repeats with today's photographs; photographs with today's runs. inf where no number would do.
+    """
+    mean, runs, found = gain.mean(), len(gain.groupby(RUN)), statistics.variances(gain, groups)
+    repeats, images = gain.index.unique("repeat").size, gain.index.unique("image").size
+    distance = abs(mean + MARGIN) if contrast.no_worse else max(abs(mean), MARGIN - mean)
+    photographs = repeats * (found.group + found.run - found.both)  # of one repeat
+    lasting = (
+        PERSISTENT * photographs
+        if repeats == 1
+        else np.clip((found.group * repeats - photographs) / (repeats - 1), 0, photographs)
+    )
+    passing = photographs - lasting
+    run = max(0.0, found.both - lasting - passing / repeats) * runs
+
+    def allowed(k: int) -> float:  # the largest variance with which k runs would decide
+        return (distance / noncentrality(k - 1, level, contrast.no_worse)) ** 2
+
+    for more in range(repeats, MOST_REPEATS + 1):
+        k = runs * more // repeats
+        if lasting + passing / more + run / k <= allowed(k):
+            break
+    else:
+        more = np.inf
+    room = allowed(runs) - run / runs
+    factor = (lasting + passing / repeats) / room if room > 0 else np.inf
+    return more, float(np.ceil(images * factor)) if np.isfinite(factor) else np.inf
+
+
+def kept_runs(reference: Path, groups: pd.Series) -> dict[str, pd.DataFrame]:
+    """What the first edition's runs on TrashNet say under these rules where they can: file name -> table.
+
+    They are one repeat, so one repeat is asked of every contrast. All of it is exploratory, and `stage` and
+    `stage_recompute` have the first edition's learning rate.
+    """
+    folder = reference / "scratch"
+    predictions, ratio = statistics.read_table(folder, "predictions.csv"), statistics.size_ratio(folder)
+    facts, tables = statistics.read_facts(folder), []
+    for name, planned in FAMILIES["trashnet"].items():
+        family = [contrast._replace(repeats=1) for contrast in planned]
+        check_machines(facts, family)
+        table = family_table(predictions, family, groups, ratio)
+        table.insert(0, "status", [status("trashnet", row.a, row.b) for row in table.itertuples()])
+        table.insert(0, "family", name)
+        tables.append(table)
+    pairs = [(contrast.a, contrast.b) for contrast in (*MAIN, *OTHERS) if contrast.repeats == 2]
+    gains = [statistics.gain_by_class(predictions, a, b, groups).assign(a=a, b=b) for a, b in pairs]
+    return {
+        "contrasts.csv": pd.concat(tables, ignore_index=True),
+        "by_class.csv": pd.concat(gains, ignore_index=True).set_index(["a", "b"]).reset_index(),
+        "convergence.csv": statistics.convergence(statistics.read_table(folder, "history.csv")),
+    }
+
+
+def main() -> None:
+    """Writes results/reference/second_rules and prints its tables."""
+    reference, groups = project_root() / "results" / "reference", committed_folds("trashnet").set_index("image")["group"]
+    for name, table in kept_runs(reference, groups).items():
+        with atomic_write(reference / "second_rules" / name) as path:
+            table.to_csv(path, index=False, float_format="%.6g")
+        print(f"\n{name}\n{table.round(4).to_string(index=False)}")
+
+
+if __name__ == "__main__":
+    run_command(main)

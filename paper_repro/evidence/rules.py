@@ -1,6 +1,6 @@
 """The rules of docs/protocol.md, second edition: families of contrasts, the level of each, verdicts, power.
 
-    python -m paper_repro.evidence.rules    # what the first edition's runs say under them: results/reference/second_rules
+python -m paper_repro.evidence.rules    # what the first edition's runs say under them: results/reference/second_rules
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
+from scipy.optimize import brentq
 
 from paper_repro.evidence import statistics
 from paper_repro.evidence.statistics import FOLDS, LEVEL, MARGIN, RUN, UNDECIDED, Estimate, judge
@@ -77,10 +76,14 @@ def holm(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     are not rejected share the level at which the first of them failed. Therefore the interval at a hypothesis's level
     excludes its bound exactly where Holm rejects it. A NaN, a contrast not measured yet, counts as 1.
     """
+    # Not statsmodels' multipletests, which collects garbage at every call: a second in a process that holds torch.
     filled = np.where(np.isnan(p), 1.0, p)
-    rejected, corrected, *_ = multipletests(filled, LEVEL, method="holm")
-    remaining = len(p) - stats.rankdata(filled, "ordinal") + 1
-    return corrected, LEVEL / np.where(rejected, remaining, (~rejected).sum())
+    order, remaining = np.argsort(filled, kind="stable"), np.arange(len(p), 0, -1)
+    corrected = np.minimum(1, np.maximum.accumulate(filled[order] * remaining))
+    rejected = corrected <= LEVEL
+    levels = LEVEL / np.where(rejected, remaining, (~rejected).sum())
+    back = np.argsort(order)
+    return corrected[back], levels[back]
 
 
 def family_table(
@@ -175,9 +178,8 @@ def status(data: str, a: str, b: str) -> str:
 
 def noncentrality(freedom: int, level: float, one_sided: bool = False) -> float:
     """How many standard errors a true difference needs for 80 % power at this level, with so many degrees of freedom."""
-    side = "larger" if one_sided else "two-sided"
-    k = freedom + 1
-    return float(TTestPower().solve_power(nobs=k, alpha=level, power=POWER, alternative=side) * k**0.5)
+    critical = float(stats.t.ppf(1 - (level if one_sided else level / 2), freedom))
+    return float(brentq(lambda shift: stats.nct.sf(critical, freedom, shift) - POWER, 0, 10 * critical))
 
 
 def needed(contrast: Contrast, gain: pd.Series, groups: pd.Series, level: float) -> tuple[float, float]:
@@ -196,14 +198,11 @@ def needed(contrast: Contrast, gain: pd.Series, groups: pd.Series, level: float)
     mean, runs, found = gain.mean(), len(gain.groupby(RUN)), statistics.variances(gain, groups)
     repeats, images = gain.index.unique("repeat").size, gain.index.unique("image").size
     distance = abs(mean + MARGIN) if contrast.no_worse else max(abs(mean), MARGIN - mean)
-    photographs = repeats * (found.group + found.run - found.both)  # of one repeat
-    lasting = (
-        PERSISTENT * photographs
-        if repeats == 1
-        else np.clip((found.group * repeats - photographs) / (repeats - 1), 0, photographs)
-    )
+    photographs, lasting = repeats * found.cell, PERSISTENT * repeats * found.cell  # variances in one repeat
+    if repeats > 1:
+        lasting = min(max(0.0, repeats * (found.group - found.cell) / (repeats - 1)), photographs)
     passing = photographs - lasting
-    run = max(0.0, found.both - lasting - passing / repeats) * runs
+    run = max(0.0, found.two_way - lasting - passing / repeats) * runs
 
     def allowed(k: int) -> float:  # the largest variance with which k runs would decide
         return (distance / noncentrality(k - 1, level, contrast.no_worse)) ** 2
@@ -246,7 +245,10 @@ def kept_runs(reference: Path, groups: pd.Series) -> dict[str, pd.DataFrame]:
 
 def main() -> None:
     """Writes results/reference/second_rules and prints its tables."""
-    reference, groups = project_root() / "results" / "reference", committed_folds("trashnet").set_index("image")["group"]
+    reference, groups = (
+        project_root() / "results" / "reference",
+        committed_folds("trashnet").set_index("image")["group"],
+    )
     for name, table in kept_runs(reference, groups).items():
         with atomic_write(reference / "second_rules" / name) as path:
             table.to_csv(path, index=False, float_format="%.6g")

@@ -1,6 +1,6 @@
 """How wide and how reliable the two tests of a difference are, simulated from the first edition's variances.
 
-    python -m paper_repro.evidence.simulation [--samples 2000] [--seed 0]
+python -m paper_repro.evidence.simulation [--samples 2000] [--seed 0]
 """
 
 import argparse

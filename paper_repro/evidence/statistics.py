@@ -62,11 +62,18 @@ class Estimate(NamedTuple):
 
 
 class Variances(NamedTuple):
-    """Variances of a mean difference: clustered two ways, by near-duplicate group alone, by run alone."""
+    """Variances of a mean difference, clustered by near-duplicate group, by run, and by both at once (`cell`)."""
 
-    both: float
     group: float
     run: float
+    cell: float
+
+    @property
+    def two_way(self) -> float:
+        """By group plus by run minus by both at once. Where that is not positive, which chance can do, the larger of
+        the first two stands for it."""
+        both = self.group + self.run - self.cell
+        return both if both > 0 else max(self.group, self.run)
 
 
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
@@ -130,9 +137,7 @@ def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
 def variances(differences: pd.Series, groups: pd.Series) -> Variances:
     """Variances of the mean of paired differences with clusters (Cameron, Gelbach and Miller, JBES 29, 2011).
 
-    The two-way variance is that by group plus that by run minus that by both at once, each with its factor
-    g / (g - 1) for g clusters: statsmodels' OLS on a constant with `cov_type="cluster"` and two groups. Where it is
-    not positive, as can happen by chance, the larger of the two others stands for it.
+    They are statsmodels' of OLS on a constant with `cov_type="cluster"`, each with its factor g / (g - 1) for g clusters.
 
     Args:
         differences: index (repeat, fold, image), from two runs or more.
@@ -142,13 +147,13 @@ def variances(differences: pd.Series, groups: pd.Series) -> Variances:
     group = pd.factorize(groups.loc[differences.index.get_level_values("image")])[0]
     fit = OLS(differences.to_numpy(), np.ones(len(differences))).fit()
     both, by_group, by_run = (float(found.item()) for found in cov_cluster_2groups(fit, group, run))
-    return Variances(both if both > 0 else max(by_group, by_run), by_group, by_run)
+    return Variances(by_group, by_run, by_group + by_run - both)
 
 
 def two_way(differences: pd.Series, groups: pd.Series) -> Estimate:
     """The mean of paired differences, clustered two ways (`variances`), with k - 1 degrees of freedom for k runs."""
     k, mean = len(differences.groupby(RUN)), float(differences.mean())
-    return Estimate(mean, variances(differences, groups).both ** 0.5 if k > 1 else np.nan, k - 1)
+    return Estimate(mean, variances(differences, groups).two_way ** 0.5 if k > 1 else np.nan, k - 1)
 
 
 def resampled(differences: np.ndarray, size_ratio: float) -> Estimate:

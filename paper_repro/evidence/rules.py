@@ -5,7 +5,7 @@ python -m paper_repro.evidence.rules    # what the first edition's runs say unde
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from paper_repro.workflow.processes import run_command
 
 POWER = 0.8
 PERSISTENT = 0.5  # of a photograph's variance, where one repeat cannot tell how much of it the next one repeats
-MOST_REPEATS = 100  # beyond it a line counts as not decidable by repeats
+MOST_REPEATS = 100  # a line that needs more counts as one that no number of repeats decides
 
 
 class Contrast(NamedTuple):
@@ -112,25 +112,20 @@ def family_table(
     for (contrast, gain, estimate, new), own_p, p_holm, level in zip(found, p, *holm(p), strict=True):
         coverage = 2 * level if contrast.no_worse else level
         (low, high), (new_low, new_high) = estimate.interval(coverage), new.interval(coverage)
-        row = {"a": contrast.a, "b": contrast.b, "asks": "no worse" if contrast.no_worse else "better"}
+        row: dict[str, Any] = {"a": contrast.a, "b": contrast.b, "asks": "no worse" if contrast.no_worse else "better"}
         row |= {"runs": estimate.freedom + 1, "folds": _folds(gain, contrast.repeats), "photographs": len(gain)}
         row |= {"difference": estimate.value, "level": level, "low": low, "high": high, "p": own_p}
         row["p_holm"] = np.nan if np.isnan(own_p) else p_holm
         row["verdict"] = _verdict(row)
         row |= {"new_low": new_low, "new_high": new_high, "new_p": _p(contrast, new), "better": new.above(MARGIN)}
         row |= {"within": new.above(-MARGIN) - new.above(MARGIN), "worse": 1 - new.above(-MARGIN)}
+        row |= dict.fromkeys(("detectable", "more_repeats", "more_photographs"), np.nan)
         if estimate.freedom > 0:
             row["detectable"] = noncentrality(estimate.freedom, level, contrast.no_worse) * estimate.error
             if row["verdict"] == UNDECIDED and row["folds"] == FOLDS:
                 row["more_repeats"], row["more_photographs"] = needed(contrast, gain, groups, level)
         rows.append(row)
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
-
-
-COLUMNS = (
-    "a b asks runs folds photographs difference level low high p p_holm verdict new_low new_high new_p better within "
-    "worse detectable more_repeats more_photographs"
-).split()
+    return pd.DataFrame(rows)
 
 
 def _p(contrast: Contrast, estimate: Estimate) -> float:
@@ -177,7 +172,7 @@ def status(data: str, a: str, b: str) -> str:
 
 
 def noncentrality(freedom: int, level: float, one_sided: bool = False) -> float:
-    """How many standard errors a true difference needs for 80 % power at this level, with so many degrees of freedom."""
+    """How many standard errors a true difference needs for 80 % power at this level."""
     critical = float(stats.t.ppf(1 - (level if one_sided else level / 2), freedom))
     return float(brentq(lambda shift: stats.nct.sf(critical, freedom, shift) - POWER, 0, 10 * critical))
 
@@ -207,15 +202,13 @@ def needed(contrast: Contrast, gain: pd.Series, groups: pd.Series, level: float)
     def allowed(k: int) -> float:  # the largest variance with which k runs would decide
         return (distance / noncentrality(k - 1, level, contrast.no_worse)) ** 2
 
-    for more in range(repeats, MOST_REPEATS + 1):
+    def decides(more: int) -> bool:
         k = runs * more // repeats
-        if lasting + passing / more + run / k <= allowed(k):
-            break
-    else:
-        more = np.inf
+        return lasting + passing / more + run / k <= allowed(k)
+
     room = allowed(runs) - run / runs
     factor = (lasting + passing / repeats) / room if room > 0 else np.inf
-    return more, float(np.ceil(images * factor)) if np.isfinite(factor) else np.inf
+    return next(filter(decides, range(repeats, MOST_REPEATS + 1)), np.inf), float(np.ceil(images * factor))
 
 
 def kept_runs(reference: Path, groups: pd.Series) -> dict[str, pd.DataFrame]:

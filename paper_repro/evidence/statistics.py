@@ -137,7 +137,8 @@ def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
 def variances(differences: pd.Series, groups: pd.Series) -> Variances:
     """Variances of the mean of paired differences with clusters (Cameron, Gelbach and Miller, JBES 29, 2011).
 
-    They are statsmodels' of OLS on a constant with `cov_type="cluster"`, each with its factor g / (g - 1) for g clusters.
+    They are those of statsmodels' OLS on a constant with `cov_type="cluster"`; each has its factor g / (g - 1) for g
+    clusters.
 
     Args:
         differences: index (repeat, fold, image), from two runs or more.

@@ -21,7 +21,8 @@ SUPPORTED, REFUTED, OPEN = "supported", "not supported", "not decidable here"
 def made(images=40, repeats=2, folds=5, seed=0):
     """Folds of `images` photographs, dealt out anew in every repeat: index (repeat, fold, image); pairs are groups."""
     rng, names = np.random.default_rng(seed), [f"{i}.jpg" for i in range(images)]
-    rows = [(r, fold, name) for r in range(repeats) for name, fold in zip(names, rng.permutation(images) % folds)]
+    dealt = [zip(rng.permutation(images) % folds, names, strict=True) for _ in range(repeats)]
+    rows = [(repeat, fold, name) for repeat, pairs in enumerate(dealt) for fold, name in pairs]
     index = pd.MultiIndex.from_tuples(sorted(rows), names=["repeat", "fold", "image"])
     return index, pd.Series(np.arange(images) // 2, index=names)
 
@@ -228,7 +229,7 @@ def test_detectable_difference_has_80_percent_power(one_sided):
 
 
 def test_repeats_needed_where_runs_alone_vary():
-    """Every photograph of a run has the run's difference: repeats follow from the noncentral t, photographs help not."""
+    """Every photograph of a run has the run's difference: the noncentral t gives the repeats; photographs do nothing."""
     index, groups = made(2000)
     effects = 0.02 + 0.03 * np.tile([-1, 1, -0.5, 0.5, 0], 2)
     gain = pd.Series(effects[pd.factorize(index.droplevel("image"))[0]], index)

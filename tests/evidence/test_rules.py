@@ -309,3 +309,17 @@ def test_committed_tables_are_what_the_kept_runs_say():
     for name, table in rules.kept_runs(REFERENCE, groups).items():
         committed = pd.read_csv(REFERENCE / "second_rules" / name)
         pd.testing.assert_frame_equal(table, committed, check_dtype=False, rtol=1e-4)
+
+
+def test_protocol_quotes_what_had_been_seen():
+    """Each contrast of the first edition's five runs stands in the protocol as the committed table has it."""
+    text = (project_root() / "docs" / "protocol.md").read_text(encoding="utf-8")
+    seen = pd.read_csv(REFERENCE / "second_rules" / "contrasts.csv").query("runs == 5")
+    assert len(seen) == 5
+    for row in seen.itertuples():
+        difference, low, high, new_low, new_high = (
+            f"{100 * value:+.1f}" for value in (row.difference, row.low, row.high, row.new_low, row.new_high)
+        )
+        asks = " (no worse)" if row.asks == "no worse" else ""
+        line = f"| `{row.a}`→`{row.b}`{asks} | {difference} [{low}, {high}] | {100 * row.level:.2f} | {row.p_holm:.3f} "
+        assert line + f"| {row.verdict} | [{new_low}, {new_high}] |" in text

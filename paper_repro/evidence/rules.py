@@ -74,7 +74,7 @@ def holm(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The i-th smallest of m p-values is tested at 5 % / (m - i + 1) as long as all smaller ones were rejected; those that
     are not rejected share the level at which the first of them failed. Therefore the interval at a hypothesis's level
-    excludes its bound exactly where Holm rejects it. A NaN, a contrast not measured yet, counts as 1.
+    excludes its bound exactly where Holm rejects it. A NaN, a contrast without all its runs, counts as 1.
     """
     # Not statsmodels' multipletests, which collects garbage at every call: a second in a process that holds torch.
     filled = np.where(np.isnan(p), 1.0, p)
@@ -94,11 +94,11 @@ def family_table(
     Returns:
         A row per contrast: a, b, asks ("better" or "no worse"); runs, folds (of the planned repeat with the fewest),
         photographs; difference (of `statistics.two_way`); level of the test; low and high, the interval at that level
-        (one-sided for "no worse": each limit has that level); p; p_holm; verdict. Beside it, deciding nothing:
-        new_low, new_high and new_p of the corrected resampled t-test ("new training sets", same level, p not
-        corrected); better, within, worse, its posterior probabilities with regard to -+MARGIN; detectable, the
-        difference that would have been seen with 80 % power; more_repeats, more_photographs (`needed`), where it is
-        undecided. NaN where it cannot be said.
+        (one-sided for "no worse": each limit has that level); p; p_holm (NaN before all planned runs are there);
+        verdict. Beside it, deciding nothing: new_low, new_high and new_p of the corrected resampled t-test ("new
+        training sets", same level, p not corrected); better, within, worse, its posterior probabilities with regard to
+        -+MARGIN; detectable, the difference that would have been seen with 80 % power; more_repeats, more_photographs
+        (`needed`), where it is undecided. NaN where it cannot be said.
     """
     correct, found = statistics.correctness(predictions), []
     for contrast in family:
@@ -107,15 +107,17 @@ def family_table(
         gain = gain[gain.index.get_level_values("repeat") < contrast.repeats].astype(float)
         new = statistics.resampled(gain.groupby(RUN).mean().to_numpy(), size_ratio)
         found.append((contrast, gain, statistics.two_way(gain, groups), new))
+    folds = [_folds(gain, contrast.repeats) for contrast, gain, *_ in found]
     p = np.array([_p(contrast, estimate) for contrast, _, estimate, _ in found])
+    p_holm, levels = holm(np.where(np.array(folds) == FOLDS, p, np.nan))
     rows = []
-    for (contrast, gain, estimate, new), own_p, p_holm, level in zip(found, p, *holm(p), strict=True):
+    for i, ((contrast, gain, estimate, new), level) in enumerate(zip(found, levels, strict=True)):
         coverage = 2 * level if contrast.no_worse else level
         (low, high), (new_low, new_high) = estimate.interval(coverage), new.interval(coverage)
         row: dict[str, Any] = {"a": contrast.a, "b": contrast.b, "asks": "no worse" if contrast.no_worse else "better"}
-        row |= {"runs": estimate.freedom + 1, "folds": _folds(gain, contrast.repeats), "photographs": len(gain)}
-        row |= {"difference": estimate.value, "level": level, "low": low, "high": high, "p": own_p}
-        row["p_holm"] = np.nan if np.isnan(own_p) else p_holm
+        row |= {"runs": estimate.freedom + 1, "folds": folds[i], "photographs": len(gain)}
+        row |= {"difference": estimate.value, "level": level, "low": low, "high": high, "p": p[i]}
+        row["p_holm"] = p_holm[i] if folds[i] == FOLDS else np.nan
         row["verdict"] = _verdict(row)
         row |= {"new_low": new_low, "new_high": new_high, "new_p": _p(contrast, new), "better": new.above(MARGIN)}
         row |= {"within": new.above(-MARGIN) - new.above(MARGIN), "worse": 1 - new.above(-MARGIN)}

@@ -125,11 +125,11 @@ def test_an_interval_excludes_zero_exactly_where_holm_rejects():
 def test_family_without_a_true_difference_rarely_finds_one():
     """Four equal arms, three contrasts: about one family of twenty holds a difference that is none."""
     rng, wrong, (index, groups) = np.random.default_rng(4), 0, made(60)
-    for _ in range(200):
+    for _ in range(100):
         first, *others = (pd.Series((rng.random(len(index)) < 0.7).astype(float), index) for _ in range(4))
         p = np.array([statistics.two_way(other - first, groups).p() for other in others])
         wrong += (rules.holm(p)[0] <= 0.05).any()
-    assert 2 <= wrong <= 20
+    assert 1 <= wrong <= 12
 
 
 def test_clear_family():
@@ -164,7 +164,8 @@ def test_planned_runs_alone_decide():
     assert found(table, 1)["runs"] == 5
     assert found(table[table["repeat"] == 0], 2)["verdict"] == OPEN
     part = found(table[(table["repeat"] == 0) | (table["fold"] < 4)], 2)
-    assert (part["verdict"], part["folds"], part["runs"]) == (OPEN, 4, 9) and part["p_holm"] < 0.01
+    assert (part["verdict"], part["folds"], part["runs"]) == (OPEN, 4, 9)
+    assert part["p"] < 0.01 and np.isnan(part["p_holm"])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_detectable_difference_has_80_percent_power(one_sided):
 
 
 def test_repeats_needed_where_runs_alone_vary():
-    """Every photograph of a run has the run's difference: the noncentral t gives the repeats; photographs do nothing."""
+    """Every photograph of a run has the run's difference: the noncentral t gives the repeats; photographs do not."""
     index, groups = made(2000)
     effects = 0.02 + 0.03 * np.tile([-1, 1, -0.5, 0.5, 0], 2)
     gain = pd.Series(effects[pd.factorize(index.droplevel("image"))[0]], index)
@@ -292,7 +293,7 @@ def test_simulated_tests_of_nothing():
     index, groups = made(200)
     frame = index.to_frame(index=False).assign(group=lambda table: groups.loc[table["image"]].to_numpy())
     folds, sizes = [part for _, part in frame.groupby("repeat")], simulation.Spread(0.3, 0.06)
-    alike, apart = (simulation.simulate(sizes, folds, 0.25, reaction=r, samples=200) for r in (0.0, 0.2))
+    alike, apart = (simulation.simulate(sizes, folds, 0.25, reaction=r, samples=120) for r in (0.0, 0.2))
     assert alike["decides"].max() <= 0.05
     assert apart.loc["two-way", "decides"] > 0.05 > apart.loc["new training sets", "decides"]
     assert (alike["half_width"]["two-way"], alike["half_width"]["new training sets"]) == pytest.approx(

@@ -137,7 +137,12 @@ def test_clear_family():
     rng, (index, groups) = np.random.default_rng(5), made(400)
     hits = rng.random((3, len(index)))
     table = predictions(index, a=hits[0] < 0.5, b=hits[1] < 0.8, c=hits[1] < 0.81)
-    family = [Contrast("a", "b", 2), Contrast("b", "c", 2, True), Contrast("a", "d", 2), Contrast("c", "b", 1)]
+    family = [
+        Contrast("a", "b", (0, 1)),
+        Contrast("b", "c", (0, 1), True),
+        Contrast("a", "d", (0, 1)),
+        Contrast("c", "b"),
+    ]
     found = rules.family_table(table, family, groups, 0.25)
     assert found["verdict"].tolist() == [SUPPORTED, SUPPORTED, OPEN, REFUTED]
     assert found["runs"].tolist() == [10, 10, 0, 5] and found["photographs"].tolist() == [800, 800, 0, 400]
@@ -160,10 +165,10 @@ def test_planned_runs_alone_decide():
     def found(table, repeats):
         return rules.family_table(table, [Contrast("a", "b", repeats)], groups, 0.25).iloc[0]
 
-    assert found(table, 2)["verdict"] == found(table, 1)["verdict"] == SUPPORTED
-    assert found(table, 1)["runs"] == 5
-    assert found(table[table["repeat"] == 0], 2)["verdict"] == OPEN
-    part = found(table[(table["repeat"] == 0) | (table["fold"] < 4)], 2)
+    assert found(table, (0, 1))["verdict"] == found(table, (1,))["verdict"] == SUPPORTED
+    assert found(table, (1,))["runs"] == 5
+    assert found(table[table["repeat"] == 0], (0, 1))["verdict"] == OPEN
+    part = found(table[(table["repeat"] == 0) | (table["fold"] < 4)], (0, 1))
     assert (part["verdict"], part["folds"], part["runs"]) == (OPEN, 4, 9)
     assert part["p"] < 0.01 and np.isnan(part["p_holm"])
 
@@ -235,7 +240,7 @@ def test_repeats_needed_where_runs_alone_vary():
     effects = 0.02 + 0.03 * np.tile([-1, 1, -0.5, 0.5, 0], 2)
     gain = pd.Series(effects[pd.factorize(index.droplevel("image"))[0]], index)
     gain += 0.001 * np.random.default_rng(7).normal(size=len(gain))
-    repeats, photographs = rules.needed(Contrast("a", "b", 2), gain, groups, 0.05)
+    repeats, photographs = rules.needed(Contrast("a", "b", (0, 1)), gain, groups, 0.05)
     spread = np.std(effects, ddof=1)
 
     def power(k):

@@ -73,6 +73,7 @@ notebooks: $(INSTALLED)  ## the committed notebooks executed anew, in place
 # All in one go, as tests hold them to one another.
 claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 06, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
+	$(BIN)/python -m paper_repro.evidence.rules
 	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures

@@ -1,8 +1,9 @@
 """Tables, intervals and tests from the files of finished runs. A run is an arm's training on one fold of one repeat.
 
-Runs share training data. The verdict on a difference therefore rests on the corrected resampled t-test over runs
-(Nadeau and Bengio, Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004), with Holm's
-correction over the contrasts of one experiment. McNemar's test and the probability of an advantage decide nothing.
+Two tests of a difference in accuracy stand here. `two_way` asks about other photographs and other runs on the same
+training data. `resampled` asks about new training sets as well: runs share training data, and it allows for that. The
+second edition of docs/protocol.md decides by the first one (`evidence.rules`), the first edition by the second one
+(`contrasts`, with Holm's correction over the contrasts of one experiment; McNemar's test decides nothing).
 """
 
 import json
@@ -10,12 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from paper_repro import evaluate
 from paper_repro.files import ReproError
@@ -23,9 +27,53 @@ from paper_repro.keys import find_runs
 
 LEVEL = 0.05
 MARGIN = 0.02  # of non-inferiority, in accuracy: fixed in docs/protocol.md
+LAST_EPOCHS, SETTLED = 10, 0.01  # a run has converged when its last ten epochs change accuracy by less than a point
 FOLDS = 5
 UNMEASURED, UNDECIDED = "not measured yet", "not decidable here"
 RUN = ["repeat", "fold"]  # what identifies a run of one arm
+
+
+class Estimate(NamedTuple):
+    """A mean difference with its standard error and the degrees of freedom of its t; error NaN with one run."""
+
+    value: float
+    error: float
+    freedom: int
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """The two-sided interval with the coverage 1 - level."""
+        half = float(stats.t.ppf(1 - level / 2, self.freedom)) * self.error
+        return self.value - half, self.value + half
+
+    def p(self) -> float:
+        """The two-sided p-value of the hypothesis that there is no difference."""
+        return float(2 * stats.t.sf(abs(self._t(0)), self.freedom))
+
+    def above(self, bound: float) -> float:
+        """The probability that the true value lies above `bound`, under a flat prior.
+
+        Equally: one minus the one-sided p-value of the hypothesis that it is `bound` or less.
+        """
+        return float(stats.t.cdf(self._t(bound), self.freedom))
+
+    def _t(self, bound: float) -> float:
+        gap = self.value - bound
+        return gap / self.error if self.error != 0 else np.nan_to_num(gap * np.inf)  # 0 where the gap is 0
+
+
+class Variances(NamedTuple):
+    """Variances of a mean difference, clustered by near-duplicate group, by run, and by both at once (`cell`)."""
+
+    group: float
+    run: float
+    cell: float
+
+    @property
+    def two_way(self) -> float:
+        """By group plus by run minus by both at once. Where that is not positive, which chance can do, the larger of
+        the first two stands for it."""
+        both = self.group + self.run - self.cell
+        return both if both > 0 else max(self.group, self.run)
 
 
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
@@ -86,24 +134,53 @@ def correctness(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.pivot(index=[*RUN, "image"], columns="arm", values="correct")[table["arm"].unique().tolist()]
 
 
-def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
-    """Corrected resampled t-test of k differences (k,) between two arms, one per run.
+def variances(differences: pd.Series, groups: pd.Series) -> Variances:
+    """Variances of the mean of paired differences with clusters (Cameron, Gelbach and Miller, JBES 29, 2011).
 
-    t = mean / sqrt((1 / k + size_ratio) variance), with size_ratio = n_test / n_train and k - 1 degrees of freedom.
+    They are those of statsmodels' OLS on a constant with `cov_type="cluster"`; each has its factor g / (g - 1) for g
+    clusters.
+
+    Args:
+        differences: index (repeat, fold, image), from two runs or more.
+        groups: image -> near-duplicate group.
+    """
+    run = differences.index.droplevel("image").factorize()[0]
+    group = pd.factorize(groups.loc[differences.index.get_level_values("image")])[0]
+    fit = OLS(differences.to_numpy(), np.ones(len(differences))).fit()
+    both, by_group, by_run = (float(found.item()) for found in cov_cluster_2groups(fit, group, run))
+    return Variances(by_group, by_run, by_group + by_run - both)
+
+
+def two_way(differences: pd.Series, groups: pd.Series) -> Estimate:
+    """The mean of paired differences, clustered two ways (`variances`), with k - 1 degrees of freedom for k runs."""
+    k, mean = len(differences.groupby(RUN)), float(differences.mean())
+    return Estimate(mean, variances(differences, groups).two_way ** 0.5 if k > 1 else np.nan, k - 1)
+
+
+def resampled(differences: np.ndarray, size_ratio: float) -> Estimate:
+    """The corrected resampled t of k differences (k,), one per run.
+
+    The standard error is sqrt((1 / k + size_ratio) variance), with size_ratio = n_test / n_train and k - 1 degrees of
+    freedom (Nadeau and Bengio, Machine Learning 52, 2003, section 5; for repeats: Bouckaert and Frank, PAKDD 2004).
+    With the ratio 0 it is the plain t over networks. `Estimate.above` is then the posterior of Benavoli et al., JMLR
+    18, 2017, section 3.
+    """
+    k, mean = len(differences), float(np.mean(differences)) if len(differences) else np.nan
+    error = float(np.sqrt((1 / k + size_ratio) * np.var(differences, ddof=1))) if k > 1 else np.nan
+    return Estimate(mean, error, k - 1)
+
+
+def corrected_t(differences: np.ndarray, size_ratio: float) -> dict:
+    """`resampled` as the first edition reports it.
 
     Returns:
         difference, low and high (95 %), lower (the one-sided 95 % limit, for non-inferiority), p (two-sided) and
-        advantage (the probability that the second arm is better, with the posterior of Benavoli et al., JMLR 18, 2017,
-        section 3). NaN but for the difference where k < 2.
+        advantage (the probability that the second arm is better). NaN but for the difference where k < 2.
     """
-    k, mean = len(differences), float(np.mean(differences))
-    if k < 2:
-        return {"difference": mean} | dict.fromkeys(("low", "high", "lower", "p", "advantage"), np.nan)
-    scale = float(np.sqrt((1 / k + size_ratio) * np.var(differences, ddof=1)))
-    t = mean / scale if scale > 0 else np.nan_to_num(mean * np.inf)  # 0 where the mean is 0
-    two, one = stats.t.ppf([1 - LEVEL / 2, 1 - LEVEL], k - 1) * scale
-    limits = {"difference": mean, "low": mean - two, "high": mean + two, "lower": mean - one}
-    return limits | {"p": float(2 * stats.t.sf(abs(t), k - 1)), "advantage": float(stats.t.cdf(t, k - 1))}
+    found = resampled(differences, size_ratio)
+    (low, high), (lower, _) = found.interval(), found.interval(2 * LEVEL)
+    limits = {"difference": found.value, "low": low, "high": high, "lower": lower}
+    return limits | {"p": found.p(), "advantage": found.above(0)}
 
 
 def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], size_ratio: float) -> pd.DataFrame:
@@ -148,6 +225,37 @@ def verdict(row: pd.Series) -> str:
 def non_inferior(row: pd.Series) -> str:
     """The verdict on "b is at most MARGIN worse than a" from a row of `contrasts`."""
     return judge(row["lower"] > -MARGIN, row["high"] < -MARGIN, row["folds"])
+
+
+def gain_by_class(predictions: pd.DataFrame, a: str, b: str, groups: pd.Series) -> pd.DataFrame:
+    """Accuracy of b minus accuracy of a per true class, paired, with a 95 % interval of `two_way`.
+
+    Returns:
+        A row per class: class, photographs (pairs of predictions), runs, difference, low, high, and contribution, the
+        class's part of the gain over all photographs; the contributions add up to it.
+    """
+    truth = predictions.drop_duplicates("image").set_index("image")["truth"]
+    correct, rows = correctness(predictions), []
+    gain = (correct[b] - correct[a]).dropna()
+    true_class = truth.loc[gain.index.get_level_values("image")].to_numpy()
+    for name in classes_of(predictions):
+        part = gain[true_class == name]
+        found = two_way(part, groups)
+        low, high = found.interval()
+        row = {"class": name, "photographs": len(part), "runs": found.freedom + 1, "difference": found.value}
+        rows.append(row | {"low": low, "high": high, "contribution": part.sum() / len(gain)})
+    return pd.DataFrame(rows)
+
+
+def convergence(histories: pd.DataFrame) -> pd.DataFrame:
+    """Per run (arm, repeat, fold): how much its last ten epochs change validation accuracy, and whether it converged.
+
+    Args:
+        histories: the rows of history.csv, in the order of the epochs, of runs of more than ten epochs.
+    """
+    accuracy = histories.groupby(["arm", *RUN], sort=False)["validation_accuracy"]
+    change = accuracy.apply(lambda values: values.iloc[-1] - values.iloc[-1 - LAST_EPOCHS])
+    return pd.DataFrame({"change": change, "converged": change.abs() < SETTLED}).reset_index()
 
 
 def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:

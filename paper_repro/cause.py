@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from paper_repro.augment import normalise
 from paper_repro.gradcam import check
-from paper_repro.heatmaps import BATCH, CONVERGED, MEND, SMALLEST_GRID, _cams, trivial_maps
+from paper_repro.heatmaps import BATCH, CONVERGED, MEND, SMALLEST_GRID, class_cams, trivial_maps
 from paper_repro.stickers import Stickers
 
 
@@ -53,7 +53,7 @@ def measure_cause(
     pictures = (pasted * 255).round().byte().permute(0, 2, 3, 1).numpy()  # (N, S, S, 3)
     tables = []
     for layer, module in layers.items():
-        cams = _cams(model, module, inputs, kinds)
+        cams = class_cams(model, module, inputs, kinds)
         grid = cams.shape[1], cams.shape[2]
         for name, maps in {"gradcam": cams, **trivial_maps(pictures, grid, seed)}.items():
             empty = (maps <= 0).flatten(1).all(1).numpy()

@@ -26,7 +26,7 @@ class Arm:
     last_norm: "default", or "zero": the last BatchNorm of every block starts at 0 (torchvision's
         `zero_init_residual`; Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1).
     labels: "true", or "shuffled": training and validation labels are permuted and mean nothing.
-    stickers: "none", "planted" or "untied" (see `stickers.draw_stickers`).
+    stickers: "none", "planted" or "untied" (see `stickers.StickerRule`).
     """
 
     network: str

@@ -82,7 +82,8 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
             files["gates.csv"] = csv_bytes(agreement)
         if ARMS[run.arm].stickers != "none":
-            stickers = StickerRule("planted", len(dataset.classes), seed).draw(table["truth"], rows, testing=True)
+            rule, truth = StickerRule("planted", len(dataset.classes), seed), table["truth"].to_numpy()
+            stickers = rule.draw(truth, rows, testing=True)
             cause = csv_bytes(measure_cause(model, layers, views, stickers, table, seed), "%.5g")
             files["cause.csv.gz"] = gzip.compress(cause, mtime=0)
     finally:

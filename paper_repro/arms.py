@@ -6,7 +6,7 @@ from torchvision.models.resnet import ResNet
 
 from paper_repro.config import ARMS, PLAIN_CNNS
 from paper_repro.files import ReproError
-from paper_repro.model import STAGES, AttentionResNet
+from paper_repro.model import STAGES, AttentionResNet, Recalibrated
 
 
 def build_model(
@@ -19,13 +19,15 @@ def build_model(
         num_classes, reduction, weights: as for `model.resnet50`.
 
     Raises:
-        ReproError: pretrained weights asked for a plain CNN, a reduction that does not divide, weights that do not fit.
+        ReproError: pretrained weights asked for a plain CNN or a block that starts at 0, a reduction that does not
+            divide, weights that do not fit.
     """
     network, options = ARMS[arm].network, (num_classes, reduction, ARMS[arm].gate_init, weights)
+    starts_at_0 = ARMS[arm].last_norm == "zero"
+    if weights is not None and (network in PLAIN_CNNS or starts_at_0):
+        raise ReproError(f"weights: no '{weights}' for {arm}: leave {arm} out or set weights to null")
     model: nn.Module
     if network in PLAIN_CNNS:
-        if weights is not None:
-            raise ReproError(f"weights: no '{weights}' for {arm}: leave {arm} out or set weights to null")
         model = models.get_model(network, weights=None, num_classes=num_classes)
     elif backbone == "efficientnet_lite0":
         from paper_repro.efficientnet import AttentionEfficientNet  # its packages are an extra
@@ -38,6 +40,9 @@ def build_model(
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.1
+        if starts_at_0 and isinstance(module, Recalibrated) and module.has_shortcut:
+            last_norm = "bn3" if hasattr(module, "bn3") else "bn2"
+            nn.init.zeros_(getattr(module, last_norm).weight)
     return model
 
 

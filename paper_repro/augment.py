@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paper_repro.config import Config
+from paper_repro.stickers import StickerRule, Stickers
 
 # ImageNet's channel mean and standard deviation, which pretrained weights expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -34,9 +35,10 @@ def whole(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def to_input(images: np.ndarray, size: int) -> Tensor:
+def to_input(images: np.ndarray, size: int, stickers: Stickers | None = None) -> Tensor:
     """The evaluation view as the network takes it: (N, S, S, 3) uint8 -> (N, 3, size, size), normalised."""
-    return normalise(whole(to_float(images), size))
+    views = whole(to_float(images), size)
+    return normalise(views if stickers is None else stickers.paste(views))
 
 
 def draw(seed: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -81,13 +83,16 @@ def training_size(config: Config, epoch: int) -> int:
     return config.image_size * 2 // 3 if epoch <= config.small_epochs else config.image_size
 
 
-def augment(images: np.ndarray, indices: np.ndarray, seed: int, epoch: int, config: Config) -> Tensor:
+def augment(
+    images: np.ndarray, indices: np.ndarray, seed: int, epoch: int, config: Config, stickers: Stickers | None = None
+) -> Tensor:
     """Training views of the photographs `indices`: (N, S, S, 3) uint8 -> (N, 3, size, size), normalised, with the
-    epoch's `training_size`."""
+    epoch's `training_size`. Stickers are neither cropped nor recoloured."""
     numbers = draw(seed, epoch, indices)
     matrices = crop_matrices(numbers, config.crop_area, config.rotate)
     views = warp(to_float(images), matrices, training_size(config, epoch))
-    return normalise(jitter(views, numbers, config.jitter))
+    views = jitter(views, numbers, config.jitter)
+    return normalise(views if stickers is None else stickers.paste(views))
 
 
 def mix(images: Tensor, targets: Tensor, seed: int, epoch: int, batch: int, alpha: float) -> tuple[Tensor, Tensor]:
@@ -104,7 +109,8 @@ class TrainingEpoch(torch.utils.data.Dataset):
     """The batches of one epoch: item b is batch b, augmented and mixed, as (images (B, 3, H, W), targets (B, K)).
 
     images (N, S, S, 3) uint8 and truth (N,) are the data set's, indices its rows to train on. Their order is drawn from
-    (seed, epoch); a last incomplete batch is left out, as its statistics would be noisier.
+    (seed, epoch); a last incomplete batch is left out, as its statistics would be noisier. `rule` gives each view a
+    sticker before it is mixed.
     """
 
     images: np.ndarray
@@ -114,6 +120,7 @@ class TrainingEpoch(torch.utils.data.Dataset):
     seed: int
     epoch: int
     config: Config
+    rule: StickerRule | None = None
 
     def __post_init__(self):
         size = self.config.batch_size
@@ -125,8 +132,10 @@ class TrainingEpoch(torch.utils.data.Dataset):
 
     def __getitem__(self, batch: int) -> tuple[Tensor, Tensor]:
         indices = self.batches[batch]  # an IndexError ends a loop over the batches
-        images = augment(self.images[indices], indices, self.seed, self.epoch, self.config)
-        targets = F.one_hot(torch.from_numpy(self.truth[indices]), self.num_classes).float()
+        truth = self.truth[indices]
+        stickers = None if self.rule is None else self.rule.draw(truth, indices, self.epoch)
+        images = augment(self.images[indices], indices, self.seed, self.epoch, self.config, stickers)
+        targets = F.one_hot(torch.from_numpy(truth), self.num_classes).float()
         if self.config.mixup:
             images, targets = mix(images, targets, self.seed, self.epoch, batch, self.config.mixup)
         return images, targets

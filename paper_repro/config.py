@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,22 +19,27 @@ PLAIN_CNNS = ("alexnet", "vgg11_bn", "densenet121", "mobilenet_v3_large")  # of 
 
 @dataclass(frozen=True)
 class Arm:
-    """What the name of an arm stands for, such as `stage-identity` or `none-shuffled`.
+    """What the name of an arm stands for, such as `stage-identity`, `none-shuffled` or `stage-planted`.
 
     network: one of `ATTENTION`, in the backbone of the profile, or one of `PLAIN_CNNS`.
     gate_init: where the gates start (see `model.SqueezeExcitation`).
+    last_norm: "default", or "zero": the last BatchNorm of every block starts at 0 (torchvision's
+        `zero_init_residual`; Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1).
     labels: "true", or "shuffled": training and validation labels are permuted and mean nothing.
+    stickers: "none", "planted" or "untied" (see `stickers.StickerRule`).
     """
 
     network: str
     gate_init: str = "default"
+    last_norm: str = "default"
     labels: str = "true"
+    stickers: str = "none"
 
     @property
     def name(self) -> str:
         """The network, then what differs from the default, joined by hyphens."""
-        variants = [value for value in (self.gate_init, self.labels) if value not in ("default", "true")]
-        return "-".join([self.network, *variants])
+        variants = (self.gate_init, self.last_norm, self.labels, self.stickers)
+        return "-".join([self.network, *(value for value in variants if value not in ("default", "true", "none"))])
 
     @property
     def gated(self) -> bool:
@@ -49,12 +54,19 @@ class Arm:
     @property
     def comparable(self) -> bool:
         """Whether the arm answers a claim about attention, and is neither a control nor a plain CNN."""
-        return self.gated or self == Arm("none")
+        return (self.gated and self.stickers == "none") or self == Arm("none")
+
+    @property
+    def misled(self) -> bool:
+        """Whether the arm learns what is wrong in testing, so that its test accuracy says nothing of its network."""
+        return self.labels == "shuffled" or self.stickers == "planted"
 
 
 _GATED_ARMS = [Arm(network, gate_init) for gate_init in GATE_INIT for network in GATED]
-_CONTROLS = [Arm("half"), Arm("none", labels="shuffled")]
-ARMS = {arm.name: arm for arm in [Arm("none"), *_GATED_ARMS, *_CONTROLS, *map(Arm, PLAIN_CNNS)]}
+_STICKERLESS = [Arm("none"), *_GATED_ARMS, Arm("half"), Arm("none", last_norm="zero")]
+_STICKERED = [replace(arm, stickers=rule) for rule in ("planted", "untied") for arm in _STICKERLESS]
+_OTHERS = [Arm("none", labels="shuffled"), *map(Arm, PLAIN_CNNS)]
+ARMS = {arm.name: arm for arm in [*_STICKERLESS, *_OTHERS, *_STICKERED]}
 RENAMED = {"faithful": "faithfulness_images", "averaging": "ema_decay"}  # keys of Config in earlier runs
 
 
@@ -117,7 +129,9 @@ class Config(BaseModel):
             raise ValueError("data: 'synthetic', the drawn pictures, is gone: use 'rendered', the path-traced ones")
         for arm in [*self.arms, *self.learning_rates]:
             if arm not in ARMS:
-                raise ValueError(f"arms: '{arm}' is no arm{_closest(arm, ARMS)}; the arms are {', '.join(ARMS)}")
+                short = ", ".join(name for name, known in ARMS.items() if known.stickers == "none")
+                more = "all but the shuffled one and the plain CNNs also with -planted or -untied at the end"
+                raise ValueError(f"arms: '{arm}' is no arm{_closest(arm, ARMS)}; the arms are {short}; {more}")
         for name, values in (("arms", self.arms), ("folds", self.folds), ("repeats", self.repeats)):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name}: {values} names one twice: name each once")

@@ -81,7 +81,7 @@ def measure(
     evenly_spaced = np.linspace(0, count - 1, min(faithfulness_images, count)).round().astype(int)
     tables = []
     for layer, module in layers.items():
-        cams = _cams(model, module, inputs, predicted)
+        cams = class_cams(model, module, inputs, predicted)
         grid = cams.shape[1], cams.shape[2]
         by_name = {"gradcam": cams, **trivial_maps(images, grid, seed)}
         maps = torch.cat([*by_name.values()])  # (M, h, w): N of each name, together, as small batches are slow
@@ -98,6 +98,16 @@ def measure(
         found["map"], found["zero_map"] = np.repeat([*by_name], count), (maps <= 0).flatten(1).all(1).numpy()
         tables.append(pd.concat([found, pd.concat(located), pd.concat(tested)], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def class_cams(model: nn.Module, module: nn.Module, inputs: Tensor, target: Tensor) -> Tensor:
+    """Raw Grad-CAM (N, h, w), on the processor, of one of the model's modules for the classes `target` (N,) of inputs
+    (N, 3, S, S)."""
+    device = next(model.parameters()).device
+    batches = zip(inputs.split(BATCH), target.split(BATCH), strict=True)
+    with GradCAM(model, module) as gradcam, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty maps: every table has a column for them
+        return torch.cat([gradcam(batch.to(device), classes.to(device)).cpu() for batch, classes in batches])
 
 
 def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> dict[str, Tensor]:
@@ -315,10 +325,10 @@ def randomisation(model: nn.Module, layer: str, inputs: Tensor, seed: int = 0) -
         scores = torch.cat([scores_of(model, batch.to(device)).cpu() for batch in inputs.split(BATCH)])  # (N, K)
     check("scores", scores, "(N, K)", CONVERGED)
     target = scores.argmax(1)
-    trained = _cams(model, model.get_submodule(layer), inputs, target)
+    trained = class_cams(model, model.get_submodule(layer), inputs, target)
     compared = {"another image": trained.roll(1, 0)}
     for name, randomised in cascade(model, seed):
-        compared[name] = _cams(randomised, randomised.get_submodule(layer), inputs, target)
+        compared[name] = class_cams(randomised, randomised.get_submodule(layer), inputs, target)
     maps = torch.cat([*compared.values()])
     table = {"randomised": np.repeat([*compared], count), "position": np.tile(np.arange(count), len(compared))}
     table |= {"zero_map": (maps <= 0).flatten(1).all(1).numpy()}
@@ -356,15 +366,6 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
             columns = {"within": within, "specific": specific, "between": (alike.sum(2) - 1).mean(0) / (images - 1)}
             tables.append(pd.DataFrame({"stage": stage, "position": range(images)} | columns))
     return pd.concat(tables, ignore_index=True)
-
-
-def _cams(model, module, inputs, target):
-    """Raw cams (N, h, w) of the target classes (N,), on the CPU."""
-    device = next(model.parameters()).device
-    batches = zip(inputs.split(BATCH), target.split(BATCH), strict=True)
-    with GradCAM(model, module) as gradcam, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about empty maps: every table has a column for them
-        return torch.cat([gradcam(batch.to(device), classes.to(device)).cpu() for batch, classes in batches])
 
 
 def _enlarge(maps, size):

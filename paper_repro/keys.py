@@ -16,7 +16,8 @@ from paper_repro.files import sha256_file
 from paper_repro.photographs.folders import list_files
 from paper_repro.photographs.masks import masks_beside
 
-MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
+# Files of a run's folder that are made again alone.
+MEASURES = ("measures.csv.gz", "measures.json", "gates.csv", "cause.csv.gz")
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
     "arms",
@@ -27,16 +28,18 @@ DECISIVE = (
     "photographs/folds",
     "photographs/pictures",
     "photographs/prepared",
+    "stickers",
     "training",
     "weights",
 )
-MEASURING = ("gradcam", "heatmaps", "measures")
+MEASURING = ("cause", "gradcam", "heatmaps", "measures")
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
 # `arms.build_model` now sets was in one of them (the evidence: results/reference/README.md).
 _SAME_NUMBERS = (
     "ac04ce52ce16e60e3fbd21880b6c91bc6f006e65b167f6f64a6f25ca447a9a0a",
     "30603305ea31a44a543a7998379869a02411e86dd2b3d21732cbd3a7409b7092",
     "14b808ebb11231eb71e6efb2e70b619fdd0ebecac4bc0c4ff856056868691e4a",
+    "05838afbd68cb74fa8b0860f867fd3ecaebb9c40d36a1dc2b286973d0046bfd7",
 )
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _WHICH_RUNS, _HOW_FAST = {"arms", "folds", "repeats", "data", "learning_rate", "learning_rates"}, {"workers", "threads"}

@@ -16,18 +16,25 @@ from lightning_fabric import Fabric
 from paper_repro import heatmaps
 from paper_repro.arms import stage_layers
 from paper_repro.augment import normalise, to_float, whole
+from paper_repro.cause import measure_cause
 from paper_repro.config import ARMS
 from paper_repro.data import Dataset
 from paper_repro.files import ReproError, csv_bytes, sha256_file
 from paper_repro.keys import measuring_code
 from paper_repro.runs import Run, write_files
+from paper_repro.stickers import StickerRule
 
 
 def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.DataFrame:
     """What `heatmaps.measure` says of the run's Grad-CAM on its test photographs; read where it is there already.
 
     Writes `measures.csv.gz` (five significant digits) and `measures.json` into the run's folder and, for a network with
-    several gates a stage, `gates.csv` (`heatmaps.gate_agreement`).
+    several gates a stage, `gates.csv` (`heatmaps.gate_agreement`). These see the photographs without stickers.
+
+    For an arm with stickers it also writes `cause.csv.gz` (`cause.measure_cause`), for planted and untied arms with the
+    same stickers, those of a planted arm's test view, so that the two are compared photograph by photograph. The
+    predictions with the sticker are then those of a planted run's `predictions.csv` and `metrics.json`; an untied run's
+    have stickers of any kind there, of its photograph's class too.
 
     Args:
         dataset: what the run was trained on, prepared at `run.config.prepared_size`.
@@ -74,6 +81,11 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             agreement = heatmaps.gate_agreement(gates)
             agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
             files["gates.csv"] = csv_bytes(agreement)
+        if ARMS[run.arm].stickers != "none":
+            rule, truth = StickerRule("planted", len(dataset.classes), seed), table["truth"].to_numpy()
+            stickers = rule.draw(truth, rows, testing=True)
+            cause = csv_bytes(measure_cause(model, layers, views, stickers, table, seed), "%.5g")
+            files["cause.csv.gz"] = gzip.compress(cause, mtime=0)
     finally:
         model.cpu()  # where `run.predict` expects it
     details["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -34,8 +34,8 @@ FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "envir
 class Run:
     """A finished training: predict and explain with `model`; `preprocess` makes its input of one's own photographs.
 
-    history has a row per epoch, predictions one per test photograph; metrics are `evaluate.metrics` of these;
-    environment holds seed, key, versions and machine.
+    history has a row per epoch, predictions one per test photograph, with its sticker in an arm with stickers; metrics
+    are `evaluate.metrics` of these; environment holds seed, key, versions and machine. `preprocess` adds no sticker.
     """
 
     folder: Path

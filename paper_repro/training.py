@@ -35,6 +35,7 @@ from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, cache_dir, check_writable, sockets_fit, watched
 from paper_repro.keys import kept_keys, learning_rate, run_folder
 from paper_repro.photographs.folds import Split, load_folds, split
+from paper_repro.stickers import StickerRule
 
 
 def train(config: Config, arm: str, fold: int, out: str | Path, repeat: int = 0) -> runs.Run:
@@ -189,7 +190,7 @@ class Trainer:
         name: what messages call this training.
 
     Raises:
-        ReproError: the accelerator is not available on this machine.
+        ReproError: the accelerator is not available on this machine; stickers for more classes than there are kinds.
     """
 
     def __init__(self, config: Config, arm: str, dataset: Dataset, parts: Split, seed: int, scratch: Path, name: str):
@@ -198,6 +199,8 @@ class Trainer:
         self.labels = dataset.table["truth"].to_numpy(np.int64)
         if ARMS[arm].labels == "shuffled":
             self.labels = shuffled_labels(self.labels, parts, seed)
+        rule = ARMS[arm].stickers
+        self.rule = None if rule == "none" else StickerRule(rule, len(dataset.classes), seed)
         torch.set_num_threads(config.threads)
         torch.manual_seed(seed)
         self.precision = pick_precision(config)
@@ -264,15 +267,18 @@ class Trainer:
         return self.network if self.averaged is None else self.averaged.module
 
     def probabilities(self, indices: np.ndarray) -> np.ndarray:
-        """Class probabilities (N, K) of the photographs `indices`, from the whole photograph, in single precision."""
-        return self._logits(indices).softmax(dim=1).numpy().astype(np.float64)
+        """Class probabilities (N, K) of the test photographs `indices`, from the whole photograph, in single precision.
+        In an arm with stickers each photograph carries that of its test view."""
+        return self._logits(indices, testing=True).softmax(dim=1).numpy().astype(np.float64)
 
     def train_epoch(self, epoch: int) -> dict:
         """Trains one epoch, counted from 1; returns its learning rate, loss, accuracy and seconds."""
         config = self.config
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout's stream, so that a resumed epoch draws the same
         dataset, train = self.dataset, self.parts.train
-        batches = TrainingEpoch(dataset.images, self.labels, train, len(dataset.classes), self.seed, epoch, config)
+        batches = TrainingEpoch(
+            dataset.images, self.labels, train, len(dataset.classes), self.seed, epoch, config, self.rule
+        )
         loader = DataLoader(batches, batch_size=None, num_workers=config.workers)
         steps, warmup_steps = config.epochs * len(batches), config.warmup_epochs * len(batches)
         peak = learning_rate(config, self.arm)
@@ -304,7 +310,8 @@ class Trainer:
     def validate(self) -> dict:
         """Loss, accuracy and seconds on the validation part."""
         start = time.perf_counter()
-        logits, truth = self._logits(self.parts.validation), torch.from_numpy(self.labels[self.parts.validation])
+        part = self.parts.validation
+        logits, truth = self._logits(part, testing=False), torch.from_numpy(self.labels[part])
         return {
             "validation_loss": float(F.cross_entropy(logits, truth)),
             "validation_accuracy": float((logits.argmax(1) == truth).float().mean()),
@@ -312,11 +319,13 @@ class Trainer:
         }
 
     @torch.inference_mode()
-    def _logits(self, indices: np.ndarray) -> Tensor:
+    def _logits(self, indices: np.ndarray, testing: bool) -> Tensor:
         """Logits (N, K) of the photographs `indices`, on the processor."""
         model, found = self.evaluated.eval(), []
         for start in range(0, len(indices), 128):
-            images = to_input(self.dataset.images[indices[start : start + 128]], self.config.image_size)
+            rows = indices[start : start + 128]
+            stickers = None if self.rule is None else self.rule.draw(self.labels[rows], rows, testing=testing)
+            images = to_input(self.dataset.images[rows], self.config.image_size, stickers)
             found.append(model(self.fabric.to_device(images)).float().cpu())  # (B, 3, S, S) -> (B, K)
         return torch.cat(found)
 

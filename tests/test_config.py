@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paper_repro.config import ARMS, Config, load_profile
+from paper_repro.config import ARMS, Arm, Config, load_profile
 from paper_repro.files import ReproError, project_root
 
 PROFILES = sorted(path.stem for path in (project_root() / "profiles").glob("*.yaml"))
@@ -115,6 +115,20 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     Path("photos").mkdir()
     assert load_profile("smoke", data="photos").data == str(tmp_path / "photos")
     assert load_profile("smoke").data == "rendered"
+
+
+def test_arms_are_what_their_names_say():
+    """A name is that of its arm alone; stickers and the other variants change neither network nor notebook."""
+    assert all(arm.name == name for name, arm in ARMS.items())
+    assert ARMS["none-zero"] == Arm("none", last_norm="zero")
+    assert ARMS["stage-identity-planted"] == Arm("stage", "identity", stickers="planted")
+    for name, arm in ARMS.items():
+        if arm.stickers != "none":
+            plain = ARMS[name.removesuffix(f"-{arm.stickers}")]
+            assert (arm.network, arm.gate_init, arm.gated) == (plain.network, plain.gate_init, plain.gated)
+            assert not arm.comparable and arm.misled == (arm.stickers == "planted")
+    assert [name for name, arm in ARMS.items() if arm.misled and arm.stickers == "none"] == ["none-shuffled"]
+    assert len(ARMS) == 3 * (1 + 4 * 3 + 2) + 5
 
 
 def test_earlier_names_of_keys():

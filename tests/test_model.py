@@ -438,6 +438,9 @@ def test_published_weights_are_checked_on_every_load(tmp_path, monkeypatch):
         "half",
         "none-shuffled",
         "none",
+        "none-zero",
+        "half-planted",
+        "stage-identity-untied",
     ],
 )
 def test_every_arm_classifies(arm, images):
@@ -447,6 +450,27 @@ def test_every_arm_classifies(arm, images):
         assert model(images).shape == (3, 6)
     assert {module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)} <= {0.1}
     assert all(isinstance(layer, nn.Module) for layer in stage_layers(model).values())
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+def test_none_zero_is_torchvisions_zero_init_residual(backbone):
+    """From the same seed: the last BatchNorm of every block starts at 0, and every other weight is that of `none`."""
+    torch.manual_seed(0)
+    ours = build_model("none-zero", backbone, num_classes=6).state_dict()
+    torch.manual_seed(0)
+    theirs = models.get_model(backbone, num_classes=6, zero_init_residual=True).state_dict()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    torch.manual_seed(0)
+    plain = build_model("none", backbone, num_classes=6).state_dict()
+    differs = {name for name, value in plain.items() if not torch.equal(value, ours[name])}
+    last = "bn2" if backbone == "resnet18" else "bn3"
+    assert differs == {name for name in plain if name.endswith(f".{last}.weight") and name.startswith("layer")}
+
+
+def test_none_zero_takes_no_pretrained_weights():
+    """They would lose their last BatchNorms."""
+    with pytest.raises(ReproError, match="weights: no 'IMAGENET1K_V1' for none-zero: leave none-zero out"):
+        build_model("none-zero", "resnet50", 6, weights="IMAGENET1K_V1")
 
 
 @pytest.mark.parametrize("make", [resnet18, resnet50])

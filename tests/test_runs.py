@@ -88,6 +88,7 @@ def test_damaged_measures_are_made_again(run, dataset, name):
     """A file of the measures that is missing, or is not the one its key was written for, is no measure."""
     measure_run(run, dataset, 1)
     before = {path.name: path.read_bytes() for path in run.folder.glob("measures.*")}
+    assert not [*run.folder.glob("cause*")]  # of arms with stickers alone
     (run.folder / name).unlink()
     measure_run(run, dataset, 1)
     (run.folder / name).write_bytes(b"{}")

@@ -98,7 +98,8 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
             table = pd.read_csv(source / "gates.csv", keep_default_na=False, na_values=[""])
             with atomic_write(target / "gates.csv.gz") as path:
                 path.write_bytes(gzip.compress(table.to_csv(index=False, float_format="%.5g").encode(), mtime=0))
-        for name in FILES:
+        stickers = ["cause.csv.gz"] if (source / "cause.csv.gz").exists() else []
+        for name in (*stickers, *FILES):
             with atomic_write(target / name) as path:
                 shutil.copyfile(source / name, path)
         written.append(target)

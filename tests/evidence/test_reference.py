@@ -69,6 +69,16 @@ def test_runs_of_every_repeat_are_collected(tmp_path):
     ]
 
 
+def test_the_measure_of_the_cause_is_collected(tmp_path):
+    """As it is, of the arms with stickers, which alone have it."""
+    for arm in ("stage-planted", "stage"):
+        write_finished(run_folder(tmp_path / "runs", arm, 0))
+    (run_folder(tmp_path / "runs", "stage-planted", 0) / "cause.csv.gz").write_bytes(b"packed")
+    collect(tmp_path / "runs", tmp_path / "reference")
+    (found,) = find_runs(tmp_path / "reference", "cause.csv.gz").items()
+    assert found[0] == ("stage-planted", 0, 0) and found[1].read_bytes() == b"packed"
+
+
 def test_no_finished_run_is_an_error(tmp_path):
     with pytest.raises(ReproError, match="holds no finished run"):
         collect(tmp_path, tmp_path / "reference")

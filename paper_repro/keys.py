@@ -15,7 +15,8 @@ from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
 from paper_repro.photographs.folders import list_files
 
-MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
+# Files of a run's folder that are made again alone.
+MEASURES = ("measures.csv.gz", "measures.json", "gates.csv", "static_gates.csv")
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
     "arms",
@@ -31,7 +32,7 @@ DECISIVE = (
     "training",
     "weights",
 )
-MEASURING = ("gradcam", "heatmaps", "measures")
+MEASURING = ("gates", "gradcam", "heatmaps", "measures")
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
 # `arms.build_model` now sets was in one of them (the evidence: results/reference/README.md).
 _SAME_NUMBERS = (

@@ -195,9 +195,11 @@ def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.D
     code = [measuring_code(), syntax_hash([Path(__file__).read_text(encoding="utf-8")])]
     for (repeat, fold), names in groupby(sorted(known, key=lambda run: run[1:]), key=lambda run: run[1:]):
         runs = {name: load_run(known[name]) for name in names}
-        choosing = [run for run in runs.values() if ARMS[run.arm].labels == "true"]
+        choosing = [run for run in runs.values() if ARMS[run.arm].labels != "shuffled"]
         if not choosing:
-            raise ReproError(f"arms: none of {', '.join(arms)} in fold {fold} learnt true labels: name one that did")
+            raise ReproError(
+                f"arms: none of {', '.join(arms)} in fold {fold} learnt labels that mean something: add one"
+            )
         config = choosing[0].config
         dataset = load_dataset(config.data, config.prepared_size, boxes=config.boxes)
         images = right_in_all(choosing)

@@ -118,7 +118,8 @@ def trivial_maps(images: np.ndarray, grid: tuple[int, int], seed: int = 0) -> di
     """
     grey = images.astype(np.float32).mean(3)
     check("images", torch.from_numpy(grey), "(N, S, S)", MEND)
-    edges = torch.from_numpy(np.hypot(sobel(grey, 1), sobel(grey, 2)))
+    # Image by image: over the whole stack, sobel would smooth across neighbouring images as well.
+    edges = torch.from_numpy(np.stack([np.hypot(sobel(image, 0), sobel(image, 1)) for image in grey]))
     y, x = (((torch.arange(cells) + 0.5) / cells - 0.5) / 0.25 for cells in grid)
     shape = (len(images), *grid)
     return {
@@ -352,7 +353,12 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
         within, of the image's gates in two blocks, mean over the pairs of blocks;
         specific, the same after subtracting each channel's mean over the images in every block: what this very picture
         adds, 0 where the blocks answer it independently;
-        between, of the gates of this and of another image in one block, mean over blocks and other images.
+        between, of the gates of this and of another image in one block, mean over blocks and other images;
+        random, the reference of within, as gates are paired at random: of this image's gate in one block and another
+        image's in another block, mean over the pairs of blocks and the other images. What blocks share whatever the
+        picture is in both, so within - random is what they share because of this picture. Of blocks that share nothing
+        both are near 0 (standard deviation 1 / sqrt(C) for one pair of gates). specific needs no reference of its own:
+        at random its mean is -1 / (N - 1) of itself.
     """
     tables = []
     for stage, gate in gates.items():
@@ -364,6 +370,9 @@ def gate_agreement(gates: dict[str, Tensor]) -> pd.DataFrame:
             within, specific = [((u.sum(0) ** 2).sum(1) - blocks) / (blocks * (blocks - 1)) for u in units]
             alike = torch.einsum("gnc,gmc->gnm", units[0], units[0])  # (G, N, N)
             columns = {"within": within, "specific": specific, "between": (alike.sum(2) - 1).mean(0) / (images - 1)}
+            of_block, of_image = units[0].sum(1, keepdim=True), units[0].sum(0)  # (G, 1, C), (N, C)
+            others = of_block.sum(0) - of_block - of_image + units[0]  # (G, N, C): sum over other blocks' other images
+            columns["random"] = (units[0] * others).sum((0, 2)) / (blocks * (blocks - 1) * (images - 1))
             tables.append(pd.DataFrame({"stage": stage, "position": range(images)} | columns))
     return pd.concat(tables, ignore_index=True)
 

@@ -17,7 +17,7 @@ from paper_repro.photographs.folders import list_files
 from paper_repro.photographs.masks import masks_beside
 
 # Files of a run's folder that are made again alone.
-MEASURES = ("measures.csv.gz", "measures.json", "gates.csv", "cause.csv.gz")
+MEASURES = ("measures.csv.gz", "measures.json", "gates.csv", "static_gates.csv", "cause.csv.gz")
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (
     "arms",
@@ -32,7 +32,7 @@ DECISIVE = (
     "training",
     "weights",
 )
-MEASURING = ("cause", "gradcam", "heatmaps", "measures")
+MEASURING = ("cause", "gates", "gradcam", "heatmaps", "measures")
 # `code_hash` of earlier code under which every kept run has the numbers of today's: no BatchNorm whose momentum
 # `arms.build_model` now sets was in one of them (the evidence: results/reference/README.md).
 _SAME_NUMBERS = (

@@ -15,12 +15,14 @@ from lightning_fabric import Fabric
 
 from paper_repro import heatmaps
 from paper_repro.arms import stage_layers
-from paper_repro.augment import normalise, to_float, whole
+from paper_repro.augment import normalise, to_float, to_input, whole
 from paper_repro.cause import measure_cause
 from paper_repro.config import ARMS
 from paper_repro.data import Dataset
 from paper_repro.files import ReproError, csv_bytes, sha256_file
+from paper_repro.gates import static_gates
 from paper_repro.keys import measuring_code
+from paper_repro.photographs.folds import load_folds, split
 from paper_repro.runs import Run, write_files
 from paper_repro.stickers import StickerRule
 
@@ -29,7 +31,8 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
     """What `heatmaps.measure` says of the run's Grad-CAM on its test photographs; read where it is there already.
 
     Writes `measures.csv.gz` (five significant digits) and `measures.json` into the run's folder and, for a network with
-    several gates a stage, `gates.csv` (`heatmaps.gate_agreement`). These see the photographs without stickers.
+    SE modules, `static_gates.csv` (`gates.static_gates`), with several gates a stage `gates.csv`
+    (`heatmaps.gate_agreement`). These see the photographs without stickers.
 
     For an arm with stickers it also writes `cause.csv.gz` (`cause.measure_cause`), for planted and untied arms with the
     same stickers, those of a planted arm's test view, so that the two are compared photograph by photograph. The
@@ -81,6 +84,14 @@ def measure_run(run: Run, dataset: Dataset, faithfulness_images: int) -> pd.Data
             agreement = heatmaps.gate_agreement(gates)
             agreement["image"] = table["image"].to_numpy()[agreement.pop("position")]
             files["gates.csv"] = csv_bytes(agreement)
+        if ARMS[run.arm].gated:
+            folds = load_folds(dataset, run.config, run.environment.get("repeat", 0))
+            training = split(folds, run.fold).train
+            batches = (training[start : start + 128] for start in range(0, len(training), 128))
+            seen = (to_input(dataset.images[batch], size) for batch in batches)
+            answers = static_gates(model, seen, inputs, table["truth"].to_numpy())
+            answers.insert(0, "image", table["image"].to_numpy())
+            files["static_gates.csv"] = csv_bytes(answers)
         if ARMS[run.arm].stickers != "none":
             rule, truth = StickerRule("planted", len(dataset.classes), seed), table["truth"].to_numpy()
             stickers = rule.draw(truth, rows, testing=True)

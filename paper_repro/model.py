@@ -69,9 +69,14 @@ class HalfGate(nn.Module):
         return torch.full(u.shape[:2], 0.5, device=u.device)
 
 
+def spread(gate: Tensor) -> Tensor:
+    """A gate (N, C) as (N, C, 1, 1); one that differs from place to place, (N, C, H, W), as it is (`gates.given`)."""
+    return gate if gate.dim() == 4 else gate[:, :, None, None]
+
+
 def recalibrate(shortcut: Tensor, u: Tensor, gate: Tensor) -> Tensor:
-    """shortcut + u * gate in one pass over memory, of (N, C, H, W), (N, C, H, W) and (N, C, 1, 1). Without gradients it
-    overwrites `u`, as torchvision's addition of the shortcut does."""
+    """shortcut + u * gate in one pass over memory, of (N, C, H, W) each; a gate may have H = W = 1. Without gradients
+    it overwrites `u`, as torchvision's addition of the shortcut does."""
     return torch.addcmul(shortcut, u, gate, out=None if torch.is_grad_enabled() else u)
 
 
@@ -91,7 +96,7 @@ class Recalibrated:
         if excite is None:
             u += shortcut
         else:
-            u = recalibrate(shortcut, u, excite(u)[:, :, None, None].to(u.dtype))  # gate (N, C) -> (N, C, 1, 1)
+            u = recalibrate(shortcut, u, spread(excite(u)).to(u.dtype))  # gate (N, C) -> (N, C, 1, 1)
         return self.relu(u)
 
 
@@ -157,7 +162,7 @@ class Stage(nn.Sequential):
                 se = block.se if self.attention == "block" else self.se
                 x = block(x, partial(compute, se=se))  # compute a gate from this block's u and store it
         if self.attention == "stage_output":
-            x = x * compute(x, self.se)[:, :, None, None].to(x.dtype)
+            x = x * spread(compute(x, self.se)).to(x.dtype)
         if gates is not None:
             gates += stored
         return x

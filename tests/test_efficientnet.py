@@ -5,6 +5,7 @@ import torch
 
 from paper_repro.arms import build_model, stage_layers
 from paper_repro.files import ReproError
+from paper_repro.gates import given
 from paper_repro.model import SqueezeExcitation
 
 package = pytest.importorskip("efficientnet_lite_pytorch", reason="the extra `transfer` is not installed")
@@ -125,3 +126,17 @@ def test_an_empty_batch(arm, images):
     with torch.no_grad():
         logits, gates = lite0(arm)(images[:0], return_gates=True)
     assert logits.shape == (0, 6) and all(gate.shape[1] == 0 for gate in gates.values())
+
+
+@pytest.mark.parametrize("arm", ["block", "stage", "stage_recompute", "stage_output"])
+def test_given_gates_take_the_place_of_its_own(arm, images):
+    """Its own gates change nothing, in one piece or laid over the maps as equal cells; another image's do."""
+    model = lite0(arm)
+    with torch.no_grad():
+        logits, own = model(images, return_gates=True)
+        with given(model, own):
+            assert torch.equal(model(images), logits)
+        with given(model, {stage: gate[..., None, None].expand(-1, -1, -1, 2, 2) for stage, gate in own.items()}):
+            torch.testing.assert_close(model(images), logits)
+        with given(model, {stage: gate.flip(1) for stage, gate in own.items()}):
+            assert not torch.equal(model(images), logits)

@@ -116,6 +116,9 @@ def test_trivial_maps_know_their_grid(scene):
     step[:, :, SIZE // 2 :] = 255
     edges = heatmaps.trivial_maps(step, (4, 8), seed=3)["edges"][0]
     assert (edges[:, 3:5] > 0).all() and (edges[:, [0, 1, 2, 5, 6, 7]] == 0).all()
+    blank = np.zeros_like(step)
+    stack = heatmaps.trivial_maps(np.concatenate([blank, step, blank]), (4, 8))["edges"]
+    assert (stack[[0, 2]] == 0).all() and torch.equal(stack[1], edges), "an image's edges are its own"
     assert torch.equal(maps["random"], heatmaps.trivial_maps(images[::-1], (4, 6), seed=3)["random"])
     assert maps["centre"][0, 1, 2] > maps["centre"][0, 0, 0]
 
@@ -279,11 +282,21 @@ def test_gate_agreement_of_known_gates():
         "nothing": torch.randn(3, 6, 4000, generator=generator),
         "one gate": own,
     }
-    found = heatmaps.gate_agreement(gates).groupby("stage")[["within", "between", "specific"]].mean()
+    found = heatmaps.gate_agreement(gates).groupby("stage")[["within", "between", "specific", "random"]].mean()
     assert "one gate" not in found.index and len(found) == 3
-    assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1], abs=0.03)
-    assert found.loc["pattern"].to_numpy() == pytest.approx([0.5, 0.5, 0], abs=0.03)
-    assert found.loc["nothing"].to_numpy() == pytest.approx([0, 0, 0], abs=0.03)
+    assert found.loc["picture"].to_numpy() == pytest.approx([1, 0, 1, 0], abs=0.03)
+    assert found.loc["pattern"].to_numpy() == pytest.approx([0.5, 0.5, 0, 0.5], abs=0.03)
+    assert found.loc["nothing"].to_numpy() == pytest.approx([0, 0, 0, 0], abs=0.03)
+
+
+def test_gates_paired_at_random_are_of_other_blocks_and_other_images():
+    """Against numpy's correlations, pair by pair."""
+    gates = torch.rand(3, 4, 40, generator=torch.Generator().manual_seed(0)) + torch.rand(40)
+    found = heatmaps.gate_agreement({"layer1": gates})
+    for n in range(4):
+        pairs = [(g, h, m) for g in range(3) for h in range(3) for m in range(4) if g != h and m != n]
+        expected = np.mean([np.corrcoef(gates[g, n], gates[h, m])[0, 1] for g, h, m in pairs])
+        assert found["random"][n] == pytest.approx(expected, abs=1e-5)
 
 
 BROKEN = {"NaN": float("nan"), "infinity": float("inf"), "minus infinity": float("-inf")}

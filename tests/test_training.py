@@ -14,10 +14,11 @@ from paper_repro.augment import TrainingEpoch, augment, crop_matrices, draw, to_
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError, cache_dir
+from paper_repro.gates import given, mean_gates
 from paper_repro.keys import run_key
 from paper_repro.measures import measure_run
 from paper_repro.model import STAGES
-from paper_repro.photographs.folds import Split, load_folds
+from paper_repro.photographs.folds import Split, load_folds, split
 from paper_repro.training import Trainer, data_key, fit, rate_at, shuffled_labels, train
 
 
@@ -108,7 +109,23 @@ def test_a_gate_per_block_leaves_its_agreement(config, tmp_path):
     measure_run(run, load_dataset(config.data, config.prepared_size), 1)
     table = pd.read_csv(run.folder / "gates.csv")
     assert set(table["image"]) == set(run.predictions["image"]) and set(table["stage"]) == set(STAGES)
-    assert table[["within", "specific", "between"]].abs().to_numpy().max() <= 1 + 1e-6
+    assert table[["within", "specific", "between", "random"]].abs().to_numpy().max() <= 1 + 1e-6
+
+
+def test_gated_runs_leave_what_static_gates_cost(config, tmp_path):
+    """Every test photograph, with the run's own answers beside; the means come from the training part alone."""
+    run, dataset = train(config, "stage", 0, tmp_path), load_dataset(config.data, config.prepared_size)
+    measure_run(run, dataset, 1)
+    table, predictions = pd.read_csv(run.folder / "static_gates.csv"), run.predictions
+    guess = predictions[[f"p_{name}" for name in run.classes]].idxmax(axis=1).str[2:]
+    assert table["image"].tolist() == predictions["image"].tolist()
+    assert table["own"].tolist() == (guess == predictions["truth"]).astype(int).tolist()
+    training = split(load_folds(dataset, config), 0).train
+    means = mean_gates(run.model, [to_input(dataset.images[training], config.image_size)])
+    test = pd.Index(dataset.table["image"]).get_indexer(table["image"])
+    with given(run.model, {stage: gate[:, None] for stage, gate in means.items()}), torch.no_grad():
+        answers = run.model(to_input(dataset.images[test], config.image_size)).argmax(1).numpy()
+    assert table["static"].tolist() == (answers == dataset.table["truth"].to_numpy()[test]).astype(int).tolist()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from paper_repro.workflow.reproduce import reproduce
 
 LAST = ("measures.json", "done")  # they say which measures and which run the other files are
 FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json", "measures.csv.gz", *LAST)
+COMPRESSED = ("gates.csv", "static_gates.csv")  # of networks with gates
 
 
 class Step(NamedTuple):
@@ -82,7 +83,8 @@ def make(data: str, experiments: list[str]) -> None:
 
 def collect(runs: str | Path, reference: str | Path) -> list[Path]:
     """Copies the small files of finished and measured runs below `runs` that `reference` does not hold yet; the folders
-    that were written. gates.csv is rounded to five significant digits and compressed, equal content to equal bytes.
+    that were written. The tables of gates are rounded to five significant digits and compressed, equal content to equal
+    bytes.
 
     Raises:
         ReproError: no finished and measured run there.
@@ -94,9 +96,9 @@ def collect(runs: str | Path, reference: str | Path) -> list[Path]:
         target = Path(reference, source.relative_to(runs))
         if _last(target) == _last(source):
             continue
-        if (source / "gates.csv").exists():
-            table = pd.read_csv(source / "gates.csv", keep_default_na=False, na_values=[""])
-            with atomic_write(target / "gates.csv.gz") as path:
+        for name in (name for name in COMPRESSED if (source / name).exists()):
+            table = pd.read_csv(source / name, keep_default_na=False, na_values=[""])
+            with atomic_write(target / f"{name}.gz") as path:
                 path.write_bytes(gzip.compress(table.to_csv(index=False, float_format="%.5g").encode(), mtime=0))
         stickers = ["cause.csv.gz"] if (source / "cause.csv.gz").exists() else []
         for name in (*stickers, *FILES):

@@ -259,12 +259,30 @@ def convergence(histories: pd.DataFrame) -> pd.DataFrame:
 
 
 def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
-    """Mean within, between and specific per stage over all photographs of the arm `block`, and specific's interval."""
+    """How far the gates of a stage's blocks agree in the arm `block`; the columns of `heatmaps.gate_agreement`.
+
+    A correlation of two gates is the share of their variation that they have in common, if each is a common part plus
+    one of its own, equally large in both: above 0.5 the common part is the larger one. Gates paired at random give
+    `random`, and for specific 0.
+
+    Returns:
+        A row per stage: the means of within, between and specific over all photographs, specific_low and specific_high
+        over groups of photographs (these networks, other photographs); random, NaN for runs measured before it was;
+        networks, their number; for specific and for beyond_random = within - random the mean over networks with its
+        95 % t-interval (other networks): specific_networks_low and _high, beyond_random, beyond_random_low and _high.
+    """
     table = read_table(folder, "gates.csv*", "block")
+    table["beyond_random"] = table["within"] - table.get("random", np.nan)
     means = table.groupby("stage")[["within", "between", "specific"]].mean()
+    means["random"] = table["within"].sub(table["beyond_random"]).groupby(table["stage"]).mean()
     for stage, part in table.groupby("stage"):
         _, *interval = evaluate.mean_interval(part["image"], part["specific"], groups)
         means.loc[stage, ["specific_low", "specific_high"]] = interval
+        networks = part.groupby(RUN)[["specific", "beyond_random"]].mean()
+        middle, half = networks.mean(), stats.t.ppf(1 - LEVEL / 2, len(networks) - 1) * networks.sem()
+        means.loc[stage, ["networks", "beyond_random"]] = len(networks), middle["beyond_random"]
+        for name, prefix in (("specific", "specific_networks"), ("beyond_random", "beyond_random")):
+            means.loc[stage, [f"{prefix}_low", f"{prefix}_high"]] = middle[name] - half[name], middle[name] + half[name]
     return means
 
 

@@ -355,6 +355,17 @@ def test_gates_heat_maps_and_histories_of_two_repeats(tmp_path):
     agreement = statistics.gate_agreement(tmp_path, groups).loc["layer1"]
     assert agreement["specific"] == pytest.approx((0.2 + 0.4 + 1.2 + 0.4) / 4)
     assert agreement["specific_low"] <= agreement["specific"] <= agreement["specific_high"]
+    networks = stats.t.interval(0.95, 1, 0.8, np.std([0.3, 1.3], ddof=1) / np.sqrt(2))
+    assert agreement["networks"] == 2
+    assert agreement[["specific_networks_low", "specific_networks_high"]].tolist() == pytest.approx(networks)
+    assert agreement[["random", "beyond_random", "beyond_random_low"]].isna().all(), "measured before it was"
+    for repeat, file in enumerate(("gates.csv", "gates.csv.gz")):
+        table = pd.read_csv(run_folder(tmp_path, "block", 0, repeat) / file).assign(random=[0.1 + 0.2 * repeat, 0.3])
+        table.to_csv(run_folder(tmp_path, "block", 0, repeat) / file, index=False)
+    agreement = statistics.gate_agreement(tmp_path, groups).loc["layer1"]
+    beyond = stats.t.interval(0.95, 1, 0.25, np.std([0.3, 0.2], ddof=1) / np.sqrt(2))
+    assert agreement[["random", "beyond_random"]].tolist() == pytest.approx([0.25, 0.25])
+    assert agreement[["beyond_random_low", "beyond_random_high"]].tolist() == pytest.approx(beyond)
     measures = statistics.read_table(tmp_path, "measures.csv.gz")
     (row,) = statistics.heatmap_table(measures, "box_gain", groups).to_dict("records")
     assert row["images"] == 4 and row["best trivial"] == "edges" and row["gradcam"] == pytest.approx(0.75)

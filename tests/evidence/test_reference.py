@@ -10,7 +10,7 @@ import pytest
 
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
-from paper_repro.evidence.reference import FILES, PLAN, collect, missing
+from paper_repro.evidence.reference import COMPRESSED, FILES, PLAN, collect, missing
 from paper_repro.evidence.tune import best_rates, read_tuning
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import find_runs, learning_rate, run_folder, run_key
@@ -29,7 +29,8 @@ def write_finished(folder):
     folder.mkdir(parents=True)
     for name in (*FILES, "02_baseline.ipynb", "weights.safetensors"):
         (folder / name).write_text(f"{name} of {folder}")
-    pd.DataFrame({"image": ["null"], "within": [1 / 3]}).to_csv(folder / "gates.csv", index=False)
+    for name in COMPRESSED:
+        pd.DataFrame({"image": ["null"], "within": [1 / 3]}).to_csv(folder / name, index=False)
 
 
 def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
@@ -41,7 +42,7 @@ def test_numbers_alone_are_collected_from_finished_runs(tmp_path):
         if absent:
             (run_folder(runs, "none", fold) / absent).unlink()
     (written,) = collect(runs, reference)
-    assert sorted(path.name for path in written.iterdir()) == sorted([*FILES, "gates.csv.gz"])
+    assert sorted(path.name for path in written.iterdir()) == sorted([*FILES, "gates.csv.gz", "static_gates.csv.gz"])
     assert all((written / name).read_bytes() == (source / name).read_bytes() for name in FILES)
     table = pd.read_csv(written / "gates.csv.gz", keep_default_na=False)
     assert table["image"][0] == "null" and table["within"][0] == pytest.approx(1 / 3, rel=1e-4)

@@ -130,13 +130,13 @@ def test_an_empty_batch(arm, images):
 
 @pytest.mark.parametrize("arm", ["block", "stage", "stage_recompute", "stage_output"])
 def test_given_gates_take_the_place_of_its_own(arm, images):
-    """Its own gates change nothing, in one piece or laid over the maps as equal cells; another image's do."""
-    model = lite0(arm)
+    """Its own gates change nothing, in one piece or laid over the maps as equal cells; gates of 0 do."""
+    model = lite0(arm, "IMAGENET1K_V1")
     with torch.no_grad():
         logits, own = model(images, return_gates=True)
         with given(model, own):
             assert torch.equal(model(images), logits)
         with given(model, {stage: gate[..., None, None].expand(-1, -1, -1, 2, 2) for stage, gate in own.items()}):
             torch.testing.assert_close(model(images), logits)
-        with given(model, {stage: gate.flip(1) for stage, gate in own.items()}):
-            assert not torch.equal(model(images), logits)
+        with given(model, {stage: torch.zeros_like(gate) for stage, gate in own.items()}):
+            assert not torch.allclose(model(images), logits, rtol=0.1)

@@ -1,4 +1,4 @@
-"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, or any folder or zip of class folders.
+"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, or any labelled folder, zip or CSV.
 
 `load_dataset` decodes each photograph once and keeps the squares in the cache folder (`photographs.prepared`);
 `read_photograph` makes the square of a single photograph, such as one's own, in the same way.
@@ -35,7 +35,8 @@ class Dataset:
     images: (N, S, S, 3) uint8 RGB, the whole photograph squashed to a square. masks: (N, S, S) bool or None.
     boxes: None, or per image an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none.
     table: one row per image: image ("class/file"), truth (class number), label, width, height, bytes, sha256, group
-    (near-duplicates share one), excluded (the same pixels stand under two labels).
+    (near-duplicates share one), excluded (the same pixels stand under two labels); of data that come divided also part
+    (train, validation or test).
     fingerprint: sha256 over S and the names, contents, groups and exclusions of the images.
     """
 
@@ -53,7 +54,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     that cannot be read.
 
     Args:
-        data: "synthetic", "trashnet" (downloaded) or the path of a folder or zip with one folder per class.
+        data: "synthetic", "trashnet" (downloaded) or the path of a folder, zip or CSV (`folders.open_tree`).
         boxes: "download" (TrashNet's) or the path of a zip of Pascal VOC files. A `boxes.zip` beside a local TrashNet
             zip is taken by itself.
 
@@ -72,6 +73,9 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     table, name = manifest[manifest["problem"] == ""].reset_index(drop=True).drop(columns="problem"), path.stem
     table.insert(1, "truth", table["label"].map({label: number for number, label in enumerate(classes)}))
     if data != "synthetic":
+        parts = {entry.image: entry.part for entry in tree.entries}
+        if any(parts.values()):
+            table["part"] = table["image"].map(parts)
         committed = committed_folds("trashnet").set_index("image")
         if set(committed.index) == set(manifest["image"]):
             name, beside = "trashnet", path.with_name("boxes.zip")

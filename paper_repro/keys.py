@@ -13,7 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
-from paper_repro.photographs.folders import list_files
+from paper_repro.photographs.folders import is_table, list_files
 
 MEASURES = ("measures.csv.gz", "measures.json", "gates.csv")  # files of a run's folder that are made again alone
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
@@ -121,13 +121,13 @@ def data_stamp(data: str) -> str:
     content; without such a path `data` itself.
 
     Raises:
-        ReproError: a folder cannot be listed.
+        ReproError: a folder cannot be listed, or a CSV cannot be read.
     """
     path = Path(data)
     if not path.exists():
         return data
     status = path.stat()
-    listing = list_files(path) if path.is_dir() else [status.st_size, status.st_mtime_ns]
+    listing = list_files(path) if path.is_dir() or is_table(path) else [status.st_size, status.st_mtime_ns]
     return hashlib.sha256(json.dumps([data, listing]).encode()).hexdigest()
 
 

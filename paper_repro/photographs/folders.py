@@ -1,4 +1,4 @@
-"""Labelled pictures in a folder or read straight from a zip, which is never unpacked: one folder per class, such folders
+"""Labelled pictures in a folder or straight from a zip, which is never unpacked: one folder per class, such folders
 divided into train, val and test, or a CSV of paths and labels."""
 
 import os
@@ -159,8 +159,7 @@ def _tree(path: Path, items: Items, read: Callable) -> Tree:
         files = _class_files(path, layout, items)
     labels = sorted({label for label, _ in files})
     if len(labels) < 2:
-        remedy = "give two or more classes" if table else "give a folder of two or more class folders"
-        raise ReproError(f"data: {path} has only one class, {labels[0]!r}: {remedy}")
+        raise ReproError(f"data: {path} has only one class, {labels[0]!r}: give two or more classes")
     if not table:
         _warn_of_unused(path, items, read, layout, depth=3 if is_divided else 2)
     entries = [Entry(label, f"{label}/{name}", *details) for (label, name), details in sorted(files.items())]
@@ -175,7 +174,7 @@ def _warn_of_unused(path: Path, items: Items, read: Callable, layout: _Layout, d
         warnings.warn(f"data: {reason}: move each into a class folder", stacklevel=4)
     for unused in _tables_above(items):
         with suppress(ReproError):  # another kind of CSV
-            read_rows(_content(path, items, read, unused), "")
+            read_rows(_content(read, items[unused], ""), "")
             reason = f"{'/'.join(unused)!r} of {path} is not read, as class folders give the labels"
             remedy = "give that file itself" if path.is_dir() else "unpack the zip and give that file itself"
             warnings.warn(f"data: {reason}: where it has the right ones, {remedy}", stacklevel=4)
@@ -197,6 +196,8 @@ def _class_files(path: Path, layout: _Layout, items: Items) -> Files:
         raise ReproError(f"data: {names} of {path} are parts of a data set, no classes: make one folder per class")
     for label in sorted(tops - {parts[0] for parts in files}):
         raise ReproError(f"data: the class {label!r} of {path} is empty: add pictures or remove its folder")
+    if len(tops) < 2:
+        raise ReproError(f"data: {path} has only one class, {tops.pop()!r}: give a folder of two or more class folders")
     return {(label, name): details for (label, name), details in files.items()}
 
 
@@ -236,7 +237,9 @@ def _divided_files(path: Path, layout: _Layout, items: Items) -> Files:
 
 def _tables_above(items: Items) -> list[tuple[str, ...]]:
     """The CSV files that have all pictures beside or below them."""
-    common = os.path.commonprefix([parts[:-1] for parts, details in items.items() if details and _is_picture(parts[-1])])
+    common = os.path.commonprefix(
+        [parts[:-1] for parts, details in items.items() if details and _is_picture(parts[-1])]
+    )
     tables = (parts for parts, details in items.items() if details and parts[-1].lower().endswith(".csv"))
     return sorted(parts for parts in tables if tuple(common[: len(parts) - 1]) == parts[:-1])
 
@@ -254,16 +257,15 @@ def _table_of(path: Path, items: Items, layout: _Layout) -> tuple[str, ...] | No
     if len(tables) > 1:
         names = ", ".join(repr("/".join(parts)) for parts in tables)
         remedy = "give the one that lists pictures and labels" if path.is_dir() else "keep the one that lists pictures"
-        raise ReproError(f"data: {path} has several CSV files ({names}) and no class folders that could be read: {remedy}")
+        raise ReproError(f"data: {path} has several CSV files ({names}) and no sound class folders: {remedy}")
     return tables[0] if tables else None
 
 
-def _content(path: Path, items: Items, read: Callable, table: tuple[str, ...]) -> bytes:
-    """What a CSV of the tree holds."""
+def _content(read: Callable, details: tuple | None, name: str) -> bytes:
+    """What a CSV holds, of which messages speak as `name`."""
     try:
-        return read(Entry("", "/".join(table), *(items[table] or ())))
+        return read(Entry("", name, *(details or ())))
     except Exception as error:  # of a damaged entry of a zip, of any type
-        name = path if is_table(path) else path / "/".join(table)
         raise ReproError(f"data: cannot read {name} ({error}): mend or copy it again") from error
 
 
@@ -277,7 +279,7 @@ def _listed_files(path: Path, items: Items, read: Callable, table: tuple[str, ..
     found: Files = {}
     row_of: dict[tuple[str, str], int] = {}
     missing = []
-    for row in read_rows(_content(path, items, read, table), name):
+    for row in read_rows(_content(read, items[table], name), name):
         shown = f"{row.path[:200]!r}"
         if reason := _reason_against_name(row.path):
             remedy = "write paths below the CSV's folder, as they are seen from there"
@@ -353,7 +355,8 @@ def _list(path: Path) -> Items:
 def _list_rows(path: Path) -> Items:
     """A CSV and the files that it lists and that can be found, in either of Unicode's forms."""
     items: Items = {}
-    listed = (_parts(row.path) for row in read_rows(_content(path, {(path.name,): (0, (), path)}, _read, (path.name,)), str(path)) if not _reason_against_name(row.path))
+    rows = read_rows(_content(_read, (0, (), path), str(path)), str(path))
+    listed = [_parts(row.path) for row in rows if not _reason_against_name(row.path)]
     for parts in {(path.name,): None} | dict.fromkeys(parts for parts in listed if not _is_junk(parts)):
         name = "/".join(parts)
         for form in dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))):
@@ -507,4 +510,5 @@ def _reason_against(member: zipfile.ZipInfo) -> str | None:
         f"{member.file_size:,} bytes unpacked are over the limit of {FILE_LIMIT:,}": member.file_size > FILE_LIMIT,
         f"it unpacks to {ratio:,.0f} times its size (a bomb)": member.file_size > RATIO_FLOOR and ratio > RATIO_LIMIT,
     }
-    return _reason_against_name(member.filename) or next((reason for reason, applies in reasons.items() if applies), None)
+    reason = next((reason for reason, applies in reasons.items() if applies), None)
+    return _reason_against_name(member.filename) or reason

@@ -240,7 +240,9 @@ def _describe(folds: pd.DataFrame, taken: str) -> str:
     test_twins = folds["group"].iloc[parts.test].isin(train | validation).sum()
     validation_twins = folds["group"].iloc[parts.validation].isin(train).sum()
     sizes = f"{len(parts.train)} train, {len(parts.validation)} validation{taken}, {len(parts.test)} test"
-    twins = f"{test_twins} of test have near-duplicates in train or validation, {validation_twins} of validation in train"
+    twins = (
+        f"{test_twins} of test have near-duplicates in train or validation, {validation_twins} of validation in train"
+    )
     return f"the published split is kept, as fold 0 and the only one ({sizes} photographs); {twins}"
 
 

@@ -94,7 +94,8 @@ def _lines(text: str, refuse: Callable[[int, str, str], ReproError]) -> list[tup
     number = 0
     separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
     try:
-        for number, values in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+        for number, values in enumerate(reader, 1):
             if any(values := [value.strip() for value in values]):
                 lines.append((number, values))
     except csv.Error as error:

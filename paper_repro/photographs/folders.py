@@ -174,10 +174,11 @@ def _warn_of_unused(path: Path, items: Items, read: Callable, layout: _Layout, d
         warnings.warn(f"data: {reason}: move each into a class folder", stacklevel=4)
     for unused in _tables_above(items):
         with suppress(ReproError):  # another kind of CSV
-            read_rows(_content(read, items[unused], ""), "")
-            reason = f"{'/'.join(unused)!r} of {path} is not read, as class folders give the labels"
-            remedy = "give that file itself" if path.is_dir() else "unpack the zip and give that file itself"
-            warnings.warn(f"data: {reason}: where it has the right ones, {remedy}", stacklevel=4)
+            rows = read_rows(_content(read, items[unused], ""), "")
+            if any(row.label not in _parts(row.path) for row in rows):  # it says something else than the folders
+                reason = f"{'/'.join(unused)!r} of {path} is not read, as class folders give the labels"
+                remedy = "give that file itself" if path.is_dir() else "unpack the zip and give that file itself"
+                warnings.warn(f"data: {reason}: where it has the right ones, {remedy}", stacklevel=4)
 
 
 def _class_files(path: Path, layout: _Layout, items: Items) -> Files:

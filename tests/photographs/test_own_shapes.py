@@ -159,7 +159,9 @@ def test_near_duplicates_across_the_split_are_counted_and_stay(tmp_path):
     for part, number in (("test", 0), ("test", 1), ("val", 2)):
         (tmp_path / "data" / part / "glass" / f"copy{number}.png").write_bytes(picture(number))
     dataset = load_dataset(tmp_path / "data", SIZE)
-    with pytest.warns(UserWarning, match="2 of test have near-duplicates in train or validation, 1 of validation in train"):
+    with pytest.warns(
+        UserWarning, match="2 of test have near-duplicates in train or validation, 1 of validation in train"
+    ):
         parts = split(load_folds(dataset, CONFIG), 0)
     assert [len(rows) for rows in vars(parts).values()] == [12, 7, 8]
 
@@ -362,8 +364,9 @@ def test_decomposed_names_are_found(tmp_path):
 
 
 def test_class_folders_come_before_a_csv(tmp_path):
-    """They are read as before; a CSV of labels beside them is named, one of anything else is not."""
+    """They are read as before; a CSV of other labels beside them is named, one of these or of anything else is not."""
     write(tmp_path / "data", {"glass/0.png": 0, "metal/1.png": 1, "notes.csv": "a,b\n1,2\n"})
+    (tmp_path / "data" / "same.csv").write_text("image,label\nglass/0.png,glass\n")
     fingerprint = load_dataset(tmp_path / "data", SIZE).fingerprint
     (tmp_path / "data" / "labels.csv").write_text("image,label\nglass/0.png,metal\nmetal/1.png,glass\n")
     with pytest.warns(
@@ -459,7 +462,8 @@ def test_the_number_in_the_remedy_is_enough(num_folds):
 
 
 @pytest.mark.parametrize(
-    ("count", "num_folds", "fewer"), [(1, 5, None), (2, 5, None), (3, 5, 3), (4, 5, 4), (3, 4, 3), (1, 2, None), (2, 2, None)]
+    ("count", "num_folds", "fewer"),
+    [(1, 5, None), (2, 5, None), (3, 5, 3), (4, 5, 4), (3, 4, 3), (1, 2, None), (2, 2, None)],
 )
 def test_the_remedy_for_few_photographs_works(count, num_folds, fewer):
     """The number of folds that a message offers can be dealt; where none can, it offers none, as with two folds."""

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import paper_repro
 from paper_repro.config import load_profile
-from paper_repro.keys import boxes_stamp, data_stamp, syntax_hash
+from paper_repro.keys import boxes_stamp, data_stamp, notebook_hash, syntax_hash
 from paper_repro.workflow.plan import all_runs, is_valid, mark, training_marks, training_notebook
 from paper_repro.workflow.processes import PARENT, follow_parent
 
@@ -64,9 +64,9 @@ SHOWN = [
         "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
     )
 ]
-EXPLORATION = mark("01_data_exploration", NOTEBOOKS / "01_data_exploration.ipynb", DATA, PACKAGE, BOXES, SHOWN)
+EXPLORATION = mark("01_data_exploration", notebook_hash(NOTEBOOKS / "01_data_exploration.ipynb"), DATA, PACKAGE, BOXES, SHOWN)
 COMPARISONS = [
-    mark(notebook, NOTEBOOKS / f"{notebook}.ipynb", DATA, PACKAGE, BOXES, TRAININGS)
+    mark(notebook, notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), DATA, PACKAGE, BOXES, TRAININGS)
     for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
 ]
 

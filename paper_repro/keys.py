@@ -87,13 +87,14 @@ def _hash_of(modules: Iterable[str]) -> str:
     return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in modules)
 
 
-def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> str:
+def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0, code: str | None = None) -> str:
     """Twelve digits that differ wherever the numbers of two runs may differ on one machine with one thread count.
 
     Args:
         data: what identifies the data set: `training.data_key`, or for the workflow `data_stamp(config.data)`.
+        code: `code_hash()`, for callers that need many keys, as it takes a while.
     """
-    return _key(config, arm, fold, data, repeat, code_hash())
+    return _key(config, arm, fold, data, repeat, code or code_hash())
 
 
 def kept_keys(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> list[str]:

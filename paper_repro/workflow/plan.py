@@ -10,7 +10,16 @@ import pandas as pd
 
 from paper_repro.config import ARMS, Config, load_profile
 from paper_repro.files import ReproError, project_root, sha256_file
-from paper_repro.keys import boxes_stamp, data_stamp, find_runs, measuring_code, notebook_hash, run_folder, run_key
+from paper_repro.keys import (
+    boxes_stamp,
+    code_hash,
+    data_stamp,
+    find_runs,
+    measuring_code,
+    notebook_hash,
+    run_folder,
+    run_key,
+)
 from paper_repro.workflow.processes import cores
 
 LIKE = ("backbone", "image_size", "epochs", "small_epochs", "batch_size", "precision", "accelerator", "threads")
@@ -19,9 +28,9 @@ STEPS, BATCH = 2, 16  # of a trial
 CHECKPOINTS, COPIES = 3, 4  # at most so many files at once; each holds network, average, momentum and best epoch
 
 
-def mark(name: str, notebook: Path, *decisive) -> str:
-    """The file, seen from the output folder, that stands for a finished notebook."""
-    text = json.dumps([notebook_hash(notebook), *decisive])
+def mark(name: str, notebook: str, *decisive) -> str:
+    """The file, seen from the output folder, that stands for a finished notebook, given by its `keys.notebook_hash`."""
+    text = json.dumps([notebook, *decisive])
     return f".done/{name}-{sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -49,11 +58,12 @@ def training_notebook(arm: str) -> str:
 def training_marks(config: Config, notebooks: Path) -> dict[str, str]:
     """A run's folder -> the mark of its training."""
     data, measured = data_stamp(config.data), [boxes_stamp(config), config.faithfulness_images, measuring_code()]
-    marks = {}
-    for run, (arm, fold, repeat) in all_runs(config).items():
-        notebook = notebooks / f"{training_notebook(arm)}.ipynb"
-        marks[run] = mark(run, notebook, run_key(config, arm, fold, data, repeat), measured)
-    return marks
+    names = {training_notebook(arm) for arm in config.arms}
+    cells, code = {name: notebook_hash(notebooks / f"{name}.ipynb") for name in names}, code_hash()
+    return {
+        run: mark(run, cells[training_notebook(arm)], run_key(config, arm, fold, data, repeat, code), measured)
+        for run, (arm, fold, repeat) in all_runs(config).items()
+    }
 
 
 def describe(config: Config, out: Path, images: int, classes: int) -> str:

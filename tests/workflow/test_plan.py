@@ -18,8 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def config(monkeypatch, tmp_path):
-    """Two arms, two folds; nothing may be written into the project, the cache or the working directory."""
+def config(monkeypatch, tmp_path, write_notebook):
+    """Two arms, two folds; a project with short notebooks, and a cache folder that is not there yet."""
+    for name in ("02_baseline", "03_stage_se_training"):
+        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", "arm = 'none'", "pass")
+    monkeypatch.setattr(plan, "project_root", lambda: tmp_path)
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
     return load_profile("smoke", arms=["none", "stage"], folds=[0, 1], epochs=4, warmup_epochs=1)
@@ -30,7 +33,7 @@ def finish(config, out, run):
     (out / run).mkdir(parents=True)
     (out / run / "metrics.json").write_text("{}")
     (out / run / "done").touch()
-    mark = out / plan.training_marks(config, ROOT / "notebooks")[run]
+    mark = out / plan.training_marks(config, plan.project_root() / "notebooks")[run]
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps({"sha256": {"metrics.json": sha256_file(out / run / "metrics.json")}}))
     return mark
@@ -57,11 +60,8 @@ def test_finished_trainings_are_counted(config, tmp_path, monkeypatch):
     assert "of which 0 are done" in plan.describe(config, out, 100, 6)
     assert sorted(out.rglob("*")) == before
     other = load_profile("smoke", arms=["none"], folds=[0], epochs=5, warmup_epochs=1)
-    assert (
-        plan.training_marks(other, ROOT / "notebooks")
-        .items()
-        .isdisjoint(plan.training_marks(config, ROOT / "notebooks").items())
-    )
+    marks = [set(plan.training_marks(each, tmp_path / "notebooks").values()) for each in (config, other)]
+    assert len(marks[0]) == 4 and len(marks[1]) == 1 and not marks[0] & marks[1]
 
 
 def test_nothing_is_left_to_do(config, tmp_path):
@@ -86,7 +86,6 @@ def test_only_runs_like_these_on_this_machine_tell_the_hours(config, tmp_path, m
     here = runs.environment(config) | {"images": {"train": 6, "test": 4}, "parameters": 5}
     reference = ROOT / "results" / "reference" / "scratch" / "none" / "fold0" / "config.yaml"
     like = load_profile(reference)
-    monkeypatch.setattr(plan, "project_root", lambda: tmp_path)
     for fold, changes in enumerate([{"hours": 1}, {"hours": 3}, {"hours": 50, "processor": "another"}]):
         folder = tmp_path / "results" / "x" / "none" / f"fold{fold}"
         folder.mkdir(parents=True)

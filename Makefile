@@ -1,6 +1,7 @@
 ## Variables of `make reproduce`, which is also what a bare `make` does:
-##   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-or-zip   OUT=results/name
+##   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
 ##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
+##   DRY_RUN=1 (say how many trainings, hours and GB it takes; make no result)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
 # Values reach the recipes through the environment, so that no quote or space in a path can break a command.
-export PROFILE DATA OUT SET
+export PROFILE DATA OUT SET DRY_RUN
 export CALLER := $(PWD)
 
 .PHONY: reproduce help lint test unit notebook-outputs workflow notebooks claims lab bench slides site browser student clean
@@ -17,7 +18,7 @@ export CALLER := $(PWD)
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
 	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
-		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET"
+		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it, or name one with" \

@@ -20,13 +20,12 @@ import json
 import os
 import signal
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import paper_repro
-from paper_repro.config import ARMS, load_profile
-from paper_repro.files import sha256_file
-from paper_repro.keys import data_stamp, measuring_code, notebook_hash, regions_stamp, run_folder, run_key, syntax_hash
+from paper_repro.config import load_profile
+from paper_repro.keys import data_stamp, notebook_hash, regions_stamp, syntax_hash
+from paper_repro.workflow.plan import all_runs, is_valid, mark, training_marks, training_notebook
 from paper_repro.workflow.processes import PARENT, follow_parent
 
 PYTHON = sys.executable
@@ -50,42 +49,14 @@ COMMON = json.dumps({
 MATRIX = json.dumps({"arms": CONFIG.arms, "folds": CONFIG.folds, "repeats": CONFIG.repeats})
 
 
-def mark(name, notebook, *decisive):
-    """The file that stands for a finished notebook."""
-    text = json.dumps([notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), *decisive])
-    return f".done/{name}-{sha256(text.encode()).hexdigest()[:12]}"
-
-
-# The trainings, by the folder of the run inside the output folder.
-RUNS = {
-    str(run_folder("", arm, fold, repeat)): (arm, fold, repeat)
-    for repeat in CONFIG.repeats for arm in CONFIG.arms for fold in CONFIG.folds
-}
-
-
-def training_notebook(run):
-    return "03_stage_se_training" if ARMS[RUNS[run][0]].gated else "02_baseline"
+RUNS = all_runs(CONFIG)
 
 
 def training_parameters(run):
     return json.dumps(dict(zip(("arm", "fold", "repeat"), RUNS[run], strict=True)))
 
 
-def is_valid(mark):
-    """Whether what a mark vouches for is still there: nobody deleted it, or made it anew by hand in JupyterLab."""
-    folder = mark.relative_to(".done").parent  # of a run; of the others the output folder
-    if folder.parts:
-        folder /= mark.name.partition("-")[0]
-    hashes = json.loads(mark.read_bytes())["sha256"]
-    files = all((folder / name).exists() and sha256_file(folder / name) == value for name, value in hashes.items())
-    return files and (folder == Path() or (folder / "done").exists())
-
-
-MEASURED = [REGIONS, CONFIG.faithfulness_images, measuring_code()]
-TRAININGS = [
-    mark(run, training_notebook(run), run_key(CONFIG, arm, fold, DATA, repeat), MEASURED)
-    for run, (arm, fold, repeat) in RUNS.items()
-]
+TRAININGS = list(training_marks(CONFIG, NOTEBOOKS).values())
 # What notebook 01 shows of the configuration.
 SHOWN = [
     getattr(CONFIG, name)
@@ -93,9 +64,9 @@ SHOWN = [
         "image_size", "num_folds", "grouped", "crop_area", "rotate", "jitter", "mixup",
     )
 ]
-EXPLORATION = mark("01_data_exploration", "01_data_exploration", DATA, PACKAGE, REGIONS, SHOWN)
+EXPLORATION = mark("01_data_exploration", notebook_hash(NOTEBOOKS / "01_data_exploration.ipynb"), DATA, PACKAGE, REGIONS, SHOWN)
 COMPARISONS = [
-    mark(notebook, notebook, DATA, PACKAGE, REGIONS, TRAININGS)
+    mark(notebook, notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), DATA, PACKAGE, REGIONS, TRAININGS)
     for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
 ]
 
@@ -104,7 +75,7 @@ if workflow.is_main_process:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     follow_parent(signal.SIGINT if CLUSTER else signal.SIGTERM)
     for earlier in Path(".done").rglob("*"):
-        if earlier.is_file() and not is_valid(earlier):
+        if earlier.is_file() and not is_valid(earlier, Path()):
             earlier.unlink()
 os.environ[PARENT] = str(os.getpid())  # the notebooks' processes end with this one
 
@@ -145,9 +116,9 @@ rule train:
     output:
         ".done/{run}-{key}",
     params:
-        notebook=lambda wildcards: training_notebook(wildcards.run),
+        notebook=lambda wildcards: training_notebook(RUNS[wildcards.run][0]),
         parameters=lambda wildcards: training_parameters(wildcards.run),
-        page=lambda wildcards: f"{training_notebook(wildcards.run)}-{wildcards.run.replace('/', '-')}",
+        page=lambda wildcards: f"{training_notebook(RUNS[wildcards.run][0])}-{wildcards.run.replace('/', '-')}",
     threads: CONFIG.threads
     resources:
         mem_mb=8000,

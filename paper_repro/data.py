@@ -1,4 +1,4 @@
-"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, or any folder or zip of class folders.
+"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, or any labelled folder, zip or CSV.
 
 `load_dataset` decodes each photograph once and keeps the squares in the cache folder (`photographs.prepared`);
 `read_photograph` makes the square of a single photograph, such as one's own, in the same way.
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paper_repro.files import ReproError, as_path, brief, project_root
+from paper_repro.files import ReproError, brief
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.folders import open_tree, read_file
@@ -36,7 +36,8 @@ class Dataset:
     images: (N, S, S, 3) uint8 RGB, the whole photograph squashed to a square. masks: (N, S, S) bool or None.
     boxes: None, or per image an array (k, 4) of fractions x0, y0, x1, y1 of the frame, k = 0 where there is none.
     table: one row per image: image ("class/file"), truth (class number), label, width, height, bytes, sha256, group
-    (near-duplicates share one), excluded (the same pixels stand under two labels).
+    (near-duplicates share one), excluded (the same pixels stand under two labels); of data that come divided also part
+    (train, validation or test).
     fingerprint: sha256 over S and the names, contents, groups and exclusions of the images.
     """
 
@@ -54,7 +55,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     that cannot be read.
 
     Args:
-        data: "rendered" (embedded), "trashnet" (downloaded) or the path of a folder or zip with one folder per class.
+        data: "rendered" (embedded), "trashnet" (downloaded) or the path of a folder, zip or CSV (`folders.open_tree`).
             Masks that lie beside it (`photographs.masks`) are read with it.
         boxes: "download" (TrashNet's) or the path of a zip of Pascal VOC files. A `boxes.zip` beside a local TrashNet
             zip is taken by itself.
@@ -62,7 +63,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     Raises:
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
-    path = source_of(data)
+    path = downloads.locate(data)
     with open_tree(path) as tree:
         folder = prepared.prepare_tree(tree, size, path.name)
     classes = tree.classes
@@ -70,6 +71,9 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     prepared.report_problems(manifest, path, folder)
     table, name = manifest[manifest["problem"] == ""].reset_index(drop=True).drop(columns="problem"), path.stem
     table.insert(1, "truth", table["label"].map({label: number for number, label in enumerate(classes)}))
+    parts = {entry.image: entry.part for entry in tree.entries}
+    if any(parts.values()):
+        table["part"] = table["image"].map(parts)
     committed = committed_folds("trashnet").set_index("image")
     if set(committed.index) == set(manifest["image"]):
         name, beside = "trashnet", path.with_name("boxes.zip")
@@ -84,13 +88,6 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     return Dataset(name, classes, images, table, masks, matched, hashlib.sha256(content.encode()).hexdigest())
 
 
-def source_of(data: str | Path) -> Path:
-    """Where the photographs of `data` (as for `load_dataset`) lie; TrashNet is downloaded if it is not there."""
-    if data == "rendered":
-        return project_root() / "data" / "rendered"
-    return downloads.download(downloads.TRASHNET) if data == "trashnet" else as_path(data, "data")
-
-
 def load_originals(data: str | Path, images: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Single photographs of a data set as larger squares, for people to look at.
 
@@ -101,7 +98,7 @@ def load_originals(data: str | Path, images: Sequence[str], size: int) -> tuple[
     Returns:
         (n, size, size, 3) uint8 RGB, and their masks (n, size, size) bool or None.
     """
-    path = source_of(data)
+    path = downloads.locate(data)
     with open_tree(path) as tree:
         entries = {entry.image: entry for entry in tree.entries}
         pictures = np.stack([square_picture(tree.read(entries[image]), size)[0] for image in images])

@@ -13,7 +13,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
-from paper_repro.photographs.folders import list_files
+from paper_repro.photographs.folders import is_table, list_files
 from paper_repro.photographs.masks import masks_beside
 
 # Files of a run's folder that are made again alone.
@@ -89,13 +89,14 @@ def _hash_of(modules: Iterable[str]) -> str:
     return syntax_hash((Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in modules)
 
 
-def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> str:
+def run_key(config: Config, arm: str, fold: int, data: str, repeat: int = 0, code: str | None = None) -> str:
     """Twelve digits that differ wherever the numbers of two runs may differ on one machine with one thread count.
 
     Args:
         data: what identifies the data set: `training.data_key`, or for the workflow `data_stamp(config.data)`.
+        code: `code_hash()`, for callers that need many keys, as it takes a while.
     """
-    return _key(config, arm, fold, data, repeat, code_hash())
+    return _key(config, arm, fold, data, repeat, code or code_hash())
 
 
 def kept_keys(config: Config, arm: str, fold: int, data: str, repeat: int = 0) -> list[str]:
@@ -123,13 +124,13 @@ def data_stamp(data: str) -> str:
     content; without such a path `data` itself.
 
     Raises:
-        ReproError: a folder cannot be listed.
+        ReproError: a folder cannot be listed, or a CSV cannot be read.
     """
     path = Path(data)
     if not path.exists():
         return data
     status = path.stat()
-    listing = list_files(path) if path.is_dir() else [status.st_size, status.st_mtime_ns]
+    listing = list_files(path) if path.is_dir() or is_table(path) else [status.st_size, status.st_mtime_ns]
     return hashlib.sha256(json.dumps([data, listing]).encode()).hexdigest()
 
 

@@ -266,7 +266,8 @@ def test_pictures_beside_the_class_folders_are_counted_and_named(tree, tmp_path,
 def test_the_embedded_photographs():
     """They are read like anybody's: six classes of unequal size, a mask each, some twins, three under two labels."""
     dataset = load_dataset("rendered", 32)
-    assert dataset.name == "rendered" and dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+    assert dataset.name == "rendered"
+    assert dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert dataset.masks.shape == (len(dataset.table), 32, 32) and dataset.masks.any((1, 2)).all()
     assert dataset.table["excluded"].sum() == 6
     assert dataset.table["label"].value_counts().idxmin() == "trash"
@@ -605,9 +606,9 @@ def make_class_given(tree):
 
 
 def make_too_deep(tree):
-    for part in ("train", "test"):
+    for part in ("dry", "wet"):
         shutil.copytree(tree / "glass", tree.parent / "deep" / part / "glass")
-    return tree.parent / "deep", "'test/glass/0.png' .* lies deeper than CLASS/FILE: give .*deep.test"
+    return tree.parent / "deep", "'dry/glass/0.png' .* lies deeper than CLASS/FILE: if 'dry' is a class, move"
 
 
 def make_one_deeper(tree):
@@ -677,9 +678,24 @@ def test_folder_that_cannot_work_is_refused(tree, make):
     ("layout", "remedy"),
     [
         ("train/glass/1 train/metal/2 test/3 test/4", "give (its folder ')?{}train'?, as its pictures alone"),
-        ("TRAIN/glass/1 TRAIN/metal/2 TEST/glass/3 TEST/metal/4", "give (its folder ')?{}TRAIN'?, .* put .*TEST, "),
-        ("train/a/1 train/b/2 val/a/3 val/b/4 test/a/5 test/b/6", "give (its folder ')?{}train'?, as the folds are"),
-        ("Training/a/1 Training/b/2 Validation/a/3 Validation/b/4", "give (its folder ')?{}Training'?, as the folds"),
+        (
+            "train_1/a/1 train_1/b/2 test_1/a/3 test_1/b/4",
+            "give (its folder ')?{}train_1'?, .* or keep folders train, val",
+        ),
+        (
+            "train/a/1 train/b/2 test/a/3 test/b/4 more/5",
+            "give (its folder ')?{}train'?, .* or keep folders train, val",
+        ),
+        (
+            "Training/a/1 Training/b/2 Validation/a/3 Validation/b/4",
+            "none .* is called test: rename the one that is to be",
+        ),
+        ("test/a/1 test/b/2 val/a/3 val/b/4", "none .* is called train: rename the one that is to be the train part"),
+        ("train/a/1 val/a/3 valid/b/4 test/a/5", "two of the folders .*'val', 'valid' .* are the same part: put them"),
+        ("train/a/1 train/b/2/3 test/a/4 test/b/5", "'.*train/b/2/3.png' of .* deeper than PART/CLASS/FILE: move such"),
+        ("train/a/1 train/b/2 test/a/3 test/B/4", "'B' and 'b' in .* are equal but for case: rename one"),
+        ("train/a/1 train/b/2 test/a/3 test/c/", "the class 'c' of .* is empty: add pictures or remove its folders"),
+        ("train/a/1 test/a/2", "has only one class, 'a'"),
         ("train/a/1 train/b/2 test/", "give (its folder ')?{}train'?, as its pictures alone"),
         ("images/a/1 images/b/2 annotations/1.xml", "give (its folder ')?{}images'?, as its pictures alone"),
         ("data/a/1 data/b/2 code/train.py", "give (its folder ')?{}data'?, as its pictures alone"),

@@ -34,7 +34,7 @@ def test_every_scene_has_its_picture_and_its_mask(scenes):
 
 
 def test_classes_twins_and_conflicts(scenes):
-    """Unequal classes with trash the smallest, about 8 % of pictures in pairs of twins, three pairs under two labels."""
+    """Unequal classes with trash the smallest, about 8 % in pairs of twins, three pictures under two labels."""
     counts = Counter(scenes["label"])
     assert (
         sorted(counts) == CLASSES

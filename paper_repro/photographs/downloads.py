@@ -1,12 +1,13 @@
-"""The published files: downloaded once, checked against their size and sha256."""
+"""Where the photographs lie; the published files are downloaded once, checked against their size and sha256."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pooch
 import requests
 
-from paper_repro.files import ReproError, cache_dir, progress
+from paper_repro.files import ReproError, as_path, cache_dir, progress, project_root
 
 ATTEMPTS = 3
 
@@ -32,6 +33,13 @@ BOXES = Source(
     size=1_175_504,
     sha256="8fc6a04fc4772ca073416f25902f17a5ea5f4934251f2629484ed4b81bb42acf",
 )
+
+
+def locate(data: str | os.PathLike) -> Path:
+    """The path of the photographs of `data`: "rendered" (embedded), "trashnet" (downloaded if need be), or a path."""
+    if data == "rendered":
+        return project_root() / "data" / "rendered"
+    return download(TRASHNET) if data == "trashnet" else as_path(data, "data")
 
 
 def download(source: Source) -> Path:

@@ -1,6 +1,7 @@
 """Near-duplicate groups, and stratified folds in which a group stays together."""
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,35 +109,88 @@ def make_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = T
         Fold k's validation part is the half of fold k + 1 with more groups.
 
     Raises:
-        ReproError: too few independent photographs for every part.
+        ReproError: too few independent photographs for every part; names the number that is enough, and the largest
+            smaller number of folds that the photographs allow.
     """
+    try:
+        return _deal(table, num_folds, seed, grouped)
+    except ReproError as error:
+        remedy = f"have {2 * num_folds} independent photographs of each class at least, leave smaller classes out"
+        for fewer in range(num_folds - 1, 1, -1):
+            with suppress(ReproError):
+                _deal(table, fewer, seed, grouped)
+                remedy += f", or set num_folds to {fewer} and folds to numbers below {fewer}"
+                break
+        raise ReproError(f"{error}: {remedy}") from None
+
+
+def _deal(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool) -> pd.DataFrame:
+    """`make_folds`, whose error has no remedy."""
     table = table.reset_index(drop=True)
-    folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))
-    groups = table["group"].to_numpy() if grouped else np.arange(len(table))
+    folds, groups = _undealt(table, grouped)
     counted = table.assign(group=groups)[~folds["excluded"]].groupby("label")["group"].nunique()
     counted = counted.reindex(table["label"].unique(), fill_value=0)
     if counted.min() < num_folds:
         count = f"{counted.min()} independent photographs for {num_folds} folds"
-        remedy = "add photographs, set num_folds lower or remove the class"
-        raise ReproError(f"data: the class {counted.idxmin()!r} has {count}: {remedy}")
+        raise ReproError(f"data: the class {counted.idxmin()!r} has {count}")
     labels = table["label"].to_numpy()
     folds["fold"] = _partition(labels, groups, num_folds, seed)
     for fold in range(num_folds):
         following = np.flatnonzero(folds["fold"] == (fold + 1) % num_folds)
         if len(set(groups[following])) < 2 or len(following) == len(set(labels[following])):  # nothing to halve
             few = f"fold {(fold + 1) % num_folds} has too few independent photographs to give a validation part"
-            raise ReproError(f"data: {few}: have {2 * num_folds} of a class at least, or set num_folds lower")
+            raise ReproError(f"data: {few}")
         half = _partition(labels[following], groups[following], 2, seed)
-        halves = following[half == 0], following[half == 1]
-        richer = max(halves, key=lambda rows: len(set(groups[rows])))  # a large group is a poor judge of an epoch
-        folds.loc[richer, "validation_for"] = fold
+        folds.loc[following[_richest(half, groups[following])], "validation_for"] = fold
     for fold in range(num_folds):
         for name, rows in vars(split(folds, fold)).items():
             missing = set(labels) - set(labels[rows])
             if missing and (name != "validation" or len(rows) == 0):
                 absent = f"has none of the class {min(missing)!r}, whose photographs are few or near-duplicates"
-                raise ReproError(f"data: the {name} part of fold {fold} {absent}: add some or set num_folds lower")
+                raise ReproError(f"data: the {name} part of fold {fold} {absent}")
     return folds
+
+
+def published_folds(table: pd.DataFrame, num_folds: int, seed: int, grouped: bool = True) -> pd.DataFrame:
+    """The split that the data come with (`table`'s column part), in the form of `make_folds`: fold 0 alone.
+
+    Where they come without a validation part, it is taken from the training part, stratified and grouped: as large a
+    share of what is not tested as in `num_folds` folds.
+
+    Raises:
+        ReproError: the training or test part lacks a class, or is too small to give a validation part.
+    """
+    table = table.reset_index(drop=True)
+    folds, groups = _undealt(table, grouped)
+    labels, part = table["label"].to_numpy(), table["part"].to_numpy()
+    folds.loc[part == "test", "fold"] = 0
+    folds.loc[part == "validation", "validation_for"] = 0
+    if not (part == "validation").any():
+        train, halves = np.flatnonzero((part == "train") & ~folds["excluded"]), 2 * (num_folds - 1)
+        counts = table.iloc[train].assign(group=groups[train]).groupby("label")["group"].nunique()
+        most = 0 if counts.empty else counts.max()
+        if most < halves:
+            few = f"the training part has at most {most} independent photographs of a class"
+            raise ReproError(f"data: {few}: have {halves} of each at least, or add a validation part")
+        share = _partition(labels[train], groups[train], halves, seed)
+        folds.loc[train[_richest(share, groups[train])], "validation_for"] = 0
+    for name, rows in vars(split(folds, 0)).items():
+        missing = set(labels) - set(labels[rows])
+        if missing and (name != "validation" or len(rows) == 0):
+            remedy = f"add usable ones, or remove {min(missing)!r} from all parts" if len(rows) else "add usable ones"
+            raise ReproError(f"data: the {name} part has no photograph of the class {min(missing)!r}: {remedy}")
+    return folds
+
+
+def _undealt(table: pd.DataFrame, grouped: bool) -> tuple[pd.DataFrame, np.ndarray]:
+    """Folds in which no image has a place yet, and what is to stay together: group numbers (N,)."""
+    folds = table[["image", "group"]].assign(fold=-1, validation_for=-1, excluded=table["excluded"].astype(bool))
+    return folds, table["group"].to_numpy() if grouped else np.arange(len(table))
+
+
+def _richest(part: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Rows of the first part (N,) with the most groups (N,), as a large group is a poor judge of an epoch."""
+    return max((np.flatnonzero(part == number) for number in np.unique(part)), key=lambda rows: len(set(groups[rows])))
 
 
 def _partition(labels: np.ndarray, groups: np.ndarray, parts: int, seed: int) -> np.ndarray:
@@ -165,12 +219,31 @@ def committed_folds(name: str, repeat: int = 0) -> pd.DataFrame:
 
 
 def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
-    """Folds of a `data.Dataset`: TrashNet's committed ones where they apply, else made with seed `repeat`."""
+    """Folds of a `data.Dataset`: the published split of data that come divided, of which a warning says what it holds;
+    TrashNet's committed ones where they apply; else made with seed `repeat`."""
+    if "part" in dataset.table:
+        folds = published_folds(dataset.table, config.num_folds, repeat, config.grouped)
+        taken = "" if (dataset.table["part"] == "validation").any() else " (taken from train)"
+        warnings.warn(f"data: {_describe(folds, taken)}", stacklevel=2)
+        return folds
     if dataset.name == "trashnet" and repeat < COMMITTED_REPEATS and config.grouped:
         folds = committed_folds("trashnet", repeat)
         if folds["fold"].nunique() == config.num_folds:
             return folds.set_index("image").loc[dataset.table["image"]].reset_index()
     return make_folds(dataset.table, config.num_folds, repeat, config.grouped)
+
+
+def _describe(folds: pd.DataFrame, taken: str) -> str:
+    """The sizes of a published split, and how many photographs have near-duplicates on its other side."""
+    parts = split(folds, 0)
+    train, validation, test = (set(folds["group"].iloc[rows]) for rows in vars(parts).values())
+    test_twins = folds["group"].iloc[parts.test].isin(train | validation).sum()
+    validation_twins = folds["group"].iloc[parts.validation].isin(train).sum()
+    sizes = f"{len(parts.train)} train, {len(parts.validation)} validation{taken}, {len(parts.test)} test"
+    twins = (
+        f"{test_twins} of test have near-duplicates in train or validation, {validation_twins} of validation in train"
+    )
+    return f"the published split is kept, as fold 0 and the only one ({sizes} photographs); {twins}"
 
 
 def split(folds: pd.DataFrame, fold: int) -> Split:
@@ -179,8 +252,10 @@ def split(folds: pd.DataFrame, fold: int) -> Split:
     Raises:
         ReproError: there is no such fold.
     """
-    if fold not in folds["fold"].to_numpy():
-        raise ReproError(f"folds: there is no fold {fold}: the folds are 0 to {folds['fold'].max()}")
+    if fold < 0 or fold not in folds["fold"].to_numpy():
+        last = folds["fold"].max()
+        there = f"the folds are 0 to {last}" if last else "the data come with a split of their own, which is fold 0"
+        raise ReproError(f"folds: there is no fold {fold}: {there}")
     used = ~folds["excluded"].to_numpy()
     test, validation = folds["fold"].to_numpy() == fold, folds["validation_for"].to_numpy() == fold
     return Split(*(np.flatnonzero(used & part) for part in (~test & ~validation, validation, test)))

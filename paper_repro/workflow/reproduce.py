@@ -1,6 +1,7 @@
 """Run the workflow (`Snakefile`) for one profile: one at a time per output folder, and stopped as a whole.
 
-    python -m paper_repro.workflow.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [-- OPTIONS]
+    python -m paper_repro.workflow.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [--dry-run] \
+        [-- OPTIONS]
 
 Snakemake alone leaves its lock behind when it is killed, and at SIGTERM it waits for the running notebooks. Options
 that name an executor or a Snakemake profile make the notebooks run on a cluster: see docs/cluster.md.
@@ -21,16 +22,25 @@ from typing import IO
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
+from paper_repro.photographs.downloads import locate
 from paper_repro.photographs.folders import open_tree
 from paper_repro.workflow.parameters import parse_json
+from paper_repro.workflow.plan import describe
 from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop, run_command
 
 GRACE = 20  # seconds between the request to stop and the kill
+TRASHNET = 2527, 6  # images and classes: a look ahead need not download them
 ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
 
 
-def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> int:
+def reproduce(profile: str, overrides: dict, out: Path, options: list[str], dry_run: bool = False) -> int:
     """Runs what is missing or out of date in `out` and returns Snakemake's exit status.
+
+    Of data that come divided the published split is the only fold: `folds` becomes [0] unless `overrides` name others.
+
+    Args:
+        options: for Snakemake.
+        dry_run: print what there is to do (`plan.describe`), and make nothing.
 
     Raises:
         ReproError: before anything starts: a wrong value or path, `out` cannot be written to or is in use.
@@ -43,14 +53,26 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str]) -> i
     for key, path in paths.items():
         if not os.path.exists(path):
             raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
-    if "data" in paths:
-        with open_tree(Path(paths["data"])):
-            pass  # refuses what is no data set
+    if config.data == "trashnet":
+        images, classes = TRASHNET
+    else:
+        with open_tree(locate(config.data)) as tree:  # refuses what is no data set
+            images, classes = len(tree.entries), len(tree.classes)
+        if any(entry.part for entry in tree.entries):
+            if "folds" in overrides and config.folds != [0]:
+                only = f"{config.data} comes with a split of its own, which is fold 0, the only one"
+                raise ReproError(f"folds: {only}: set folds to [0], or leave them out")
+            print(f"data: {config.data} comes divided: this split is kept, as fold 0 and the only one", flush=True)
+            overrides = overrides | {"folds": [0]}
+            config = load_profile(profile, **overrides)
     if profile.endswith((".yaml", ".yml")):
         profile = str(Path(profile).resolve())
     reference = root / "results" / "reference"
     if out == reference or reference in out.parents:
         raise ReproError(f"OUT: {out} is the committed reference run: choose another folder under results/")
+    if dry_run:
+        print(describe(config, out, images, classes))
+        return 0
     with hold_lock(out / ".lock", str(out)) as lock:
         # Nobody else works here while we hold our lock: a lock of Snakemake's was left by a killed run.
         shutil.rmtree(out / ".snakemake" / "locks", ignore_errors=True)
@@ -93,9 +115,10 @@ def main() -> int:
     follow_parent()
     parser = argparse.ArgumentParser(prog="paper_repro.workflow.reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
-    parser.add_argument("--data", help="rendered, trashnet, or the path of a folder or zip; default: the profile's")
+    parser.add_argument("--data", help="rendered, trashnet, or a path: folder, zip or CSV; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")
     parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
+    parser.add_argument("--dry-run", action="store_true", help="say how many trainings, hours and GB; make nothing")
     parser.add_argument("options", nargs="*", help="options for Snakemake, after --")
     args = parser.parse_args()
     profile, overrides = args.profile or "smoke", parse_json(args.set or "{}", "SET")
@@ -103,6 +126,8 @@ def main() -> int:
         path = Path(os.environ.get("CALLER", ""), args.data)
         overrides["data"] = str(path) if path.exists() and not Path(args.data).exists() else args.data
     out = (project_root() / (args.out or Path("results") / Path(profile).stem)).resolve()
+    if args.dry_run:
+        return reproduce(profile, overrides, out, args.options, dry_run=True)
     if status := reproduce(profile, overrides, out, args.options):
         message = "error: not everything could be made; the first error above says why. Finished results are kept: "
         print(message + "correct the cause and call again to continue.", file=sys.stderr)

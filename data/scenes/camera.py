@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 DISTANCE = 4.0  # from the camera to the object after scaling the world; the same in all scenes (see render.py)
-AREA = (0.10, 0.42)  # share of the frame that the object's outline covers
+AREA = (0.18, 0.50)  # share of the frame that the object's outline covers
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def draw_view(rng):
         field=np.deg2rad(rng.uniform(20, 50)),
         area=float(np.exp(rng.uniform(*np.log(AREA)))),
         place=tuple(rng.uniform(-0.8, 0.8, 2)),
-        aperture=DISTANCE * rng.choice([0.002, 0.008, 0.016]),
+        aperture=DISTANCE * rng.choice([0.002, 0.004, 0.01]),
     )
 
 
@@ -75,7 +75,7 @@ def framed(view, parts):
         screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
         distance *= (_outline_area(screen, parts) / view.area) ** 0.5
     screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
-    room = 0.97 - np.ptp(screen, axis=0) / 2
+    room = 1.03 - np.ptp(screen, axis=0) / 2  # the frame may cut a little
     if (room < 0).any():
         return None
     middle = (screen.max(0) + screen.min(0)) / 2
@@ -117,8 +117,8 @@ def develop(radiance, irradiance, albedo, rng):
     automatic that looked at the object would write the object's colour into the background.
     """
     expected = irradiance / np.pi * np.sqrt(0.3 * albedo.mean())
-    exposure = rng.uniform(0.38, 0.78) / (expected @ [0.21, 0.72, 0.07])
-    balance = (irradiance.mean() / irradiance) ** rng.uniform(0.5, 1) * np.exp(rng.normal(0, 0.06, 3))
+    exposure = np.exp(rng.uniform(*np.log([0.27, 0.95]))) / (expected @ [0.21, 0.72, 0.07])
+    balance = (irradiance.mean() / irradiance) ** rng.uniform(0.3, 1) * np.exp(rng.normal(0, 0.1, 3))
     image = radiance * exposure * balance
     size = len(image)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]

@@ -14,15 +14,15 @@ SIZE = 1024  # of a ground's texture, pixels
 Y, X = np.mgrid[0:SIZE, 0:SIZE] / SIZE
 REACH = 26  # the ground's half side, in lengths of the object
 GROUNDS = {
-    "wood": 0.14,
-    "table": 0.08,
-    "concrete": 0.13,
-    "asphalt": 0.11,
-    "soil": 0.08,
-    "tiles": 0.11,
-    "cloth": 0.11,
-    "poster": 0.13,
-    "grass": 0.11,
+    "wood": 0.10,
+    "table": 0.14,
+    "concrete": 0.17,
+    "asphalt": 0.12,
+    "soil": 0.03,
+    "tiles": 0.08,
+    "cloth": 0.08,
+    "poster": 0.24,
+    "grass": 0.04,
 }
 
 

@@ -3,8 +3,8 @@
     python data/splits/make_splits.py trashnet ../shared/data/trashnet/dataset-resized.zip
     python data/splits/make_splits.py waste8 ../shared/data/waste8/waste8.zip
 
-Any edition will do, though another may move single pairs. TrashNet takes five minutes on two cores, waste8 one. Besides
-the package it needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
+Any edition will do, though another may move single pairs. TrashNet takes five minutes on two cores, waste8 seconds.
+Besides the package it needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
 
 Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`). TrashNet's photographs of one
 object from two sides are found within each class by what is printed on it: SIFT keypoints (Lowe, IJCV 2004) that are

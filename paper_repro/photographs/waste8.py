@@ -96,8 +96,8 @@ def main() -> None:
     """Takes what the command line names."""
     parser = argparse.ArgumentParser(
         prog="paper_repro.photographs.waste8",
-        description="Takes the photographs of waste8 out of the repository that publishes them, checks each by its size "
-        "and sha256, and writes one zip with a folder per class.",
+        description="Takes the photographs of waste8 out of the repository that publishes them, checks the size and "
+        "sha256 of each, and writes one zip with a folder per class.",
         epilog=f"The repository: {REPOSITORY}, commit {COMMIT}.",
     )
     parser.add_argument("source", type=Path, metavar="CLONE_OR_ZIP", help="a clone of the repository, or its zip")

@@ -1,5 +1,5 @@
 ## Variables of `make reproduce`, which is also what a bare `make` does:
-##   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
+##   PROFILE=smoke|cpu|transfer|waste8|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
 ##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 ##   DRY_RUN=1 (say how many trainings, hours and GB it takes; make no result)
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 DISTANCE = 4.0  # from the camera to the object after scaling the world; the same in all scenes (see render.py)
-AREA = (0.18, 0.50)  # share of the frame that the object's outline covers
+AREA = (0.24, 0.50)  # share of the frame that the object's outline covers
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def draw_view(rng):
         roll=rng.normal(0, 0.06),
         field=np.deg2rad(rng.uniform(20, 50)),
         area=float(np.exp(rng.uniform(*np.log(AREA)))),
-        place=tuple(rng.uniform(-0.8, 0.8, 2)),
+        place=tuple(rng.uniform(-0.6, 0.6, 2)),
         aperture=DISTANCE * rng.choice([0.002, 0.004, 0.01]),
     )
 

@@ -428,14 +428,14 @@ def egg_tray(rng):
 
 
 KINDS = {
-    "open box": (0.19, open_box),
-    "closed box": (0.13, closed_box),
-    "pizza box": (0.08, pizza_box),
-    "carton": (0.08, carton),
-    "drink carton (hard)": (0.03, drink_carton),
-    "torn board": (0.14, torn_board),
-    "flattened box": (0.1, flattened_box),
-    "scraps": (0.08, scraps),
-    "tube": (0.09, tube),
+    "open box": (0.26, open_box),
+    "closed box": (0.20, closed_box),
+    "pizza box": (0.06, pizza_box),
+    "carton": (0.05, carton),
+    "drink carton (hard)": (0.02, drink_carton),
+    "torn board": (0.17, torn_board),
+    "flattened box": (0.05, flattened_box),
+    "scraps": (0.03, scraps),
+    "tube": (0.08, tube),
     "egg tray": (0.08, egg_tray),
 }

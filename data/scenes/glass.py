@@ -407,13 +407,13 @@ def tumbler(rng):
 
 
 KINDS = {
-    "beer bottle": (0.2, beer_bottle),
-    "wine bottle": (0.17, wine_bottle),
-    "jar": (0.2, jar),
-    "juice bottle": (0.1, juice_bottle),
-    "small bottle": (0.07, small_bottle),
-    "broken bottle": (0.12, broken_bottle),
-    "shards": (0.08, shards),
-    "stemmed glass": (0.03, stemmed_glass),
-    "tumbler (hard)": (0.03, tumbler),
+    "beer bottle": (0.27, beer_bottle),
+    "wine bottle": (0.21, wine_bottle),
+    "jar": (0.22, jar),
+    "juice bottle": (0.11, juice_bottle),
+    "small bottle": (0.05, small_bottle),
+    "broken bottle": (0.07, broken_bottle),
+    "shards": (0.03, shards),
+    "stemmed glass": (0.02, stemmed_glass),
+    "tumbler (hard)": (0.02, tumbler),
 }

@@ -460,15 +460,15 @@ def plate(rng):
 
 
 KINDS = {
-    "ball": (0.18, ball),
-    "crumpled sheet": (0.14, crumpled_sheet),
-    "sheets": (0.1, sheets),
-    "newspaper": (0.13, newspaper),
-    "torn page": (0.06, torn_page),
-    "envelope": (0.1, envelope),
-    "bag": (0.1, bag),
-    "cup": (0.09, cup),
-    "plate": (0.04, plate),
-    "tissue (hard)": (0.03, tissue),
-    "coated cup (hard)": (0.03, coated_cup),
+    "ball": (0.24, ball),
+    "crumpled sheet": (0.22, crumpled_sheet),
+    "sheets": (0.11, sheets),
+    "newspaper": (0.17, newspaper),
+    "torn page": (0.05, torn_page),
+    "envelope": (0.06, envelope),
+    "bag": (0.06, bag),
+    "cup": (0.04, cup),
+    "plate": (0.01, plate),
+    "tissue (hard)": (0.02, tissue),
+    "coated cup (hard)": (0.02, coated_cup),
 }

@@ -367,15 +367,15 @@ def chocolate_foil(rng):
 
 
 KINDS = {
-    "crisp bag": (0.2, crisp_bag),
-    "sweet wrapper": (0.15, sweet_wrapper),
-    "apple core": (0.11, apple_core),
-    "cigarette packet": (0.1, cigarette_packet),
-    "cigarette butts": (0.07, cigarette_butts),
-    "sole": (0.11, sole),
-    "broken plate": (0.08, broken_plate),
-    "broken mug": (0.05, broken_mug),
-    "sponge": (0.06, sponge),
-    "glove": (0.05, glove),
+    "crisp bag": (0.28, crisp_bag),
+    "sweet wrapper": (0.19, sweet_wrapper),
+    "apple core": (0.14, apple_core),
+    "cigarette packet": (0.09, cigarette_packet),
+    "cigarette butts": (0.05, cigarette_butts),
+    "sole": (0.12, sole),
+    "broken plate": (0.04, broken_plate),
+    "broken mug": (0.02, broken_mug),
+    "sponge": (0.03, sponge),
+    "glove": (0.02, glove),
     "chocolate foil (hard)": (0.02, chocolate_foil),
 }

@@ -4,10 +4,11 @@ import numpy as np
 from noise import TAU, spectral
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = (
-    "DejaVuSans DejaVuSans-Bold DejaVuSerif DejaVuSerif-Bold DejaVuSansCondensed-Bold DejaVuSerif-BoldItalic".split()
+FACES = ["Sans", "Sans-Bold", "Serif", "Serif-Bold", "SansCondensed-Bold", "Serif-BoldItalic"]  # of the font DejaVu
+SYLLABLES = (
+    *("ka", "ro", "mi", "ta", "lo", "ne", "si", "va", "du", "pe"),
+    *("zo", "fi", "la", "bu", "re", "co", "ny", "ti", "sa", "mo"),
 )
-SYLLABLES = "ka ro mi ta lo ne si va du pe zo fi la bu re co ny ti sa mo".split()
 INKS = [(0.16, 0.13, 0.12), (0.47, 0.12, 0.11), (0.1, 0.18, 0.39), (0.12, 0.31, 0.2)]  # of stamps on boxes
 DIRT = np.array([0.45, 0.36, 0.25])
 
@@ -47,7 +48,7 @@ def word(rng, fewest=2, most=4):
 
 def font(rng, size):
     """One of Debian's DejaVu fonts; package fonts-dejavu."""
-    return ImageFont.truetype(f"/usr/share/fonts/truetype/dejavu/{rng.choice(FONTS)}.ttf", int(size))
+    return ImageFont.truetype(f"/usr/share/fonts/truetype/dejavu/DejaVu{rng.choice(FACES)}.ttf", int(size))
 
 
 def text_block(draw, rng, box, size, colour):

@@ -231,8 +231,8 @@ def test_from_runs_to_a_table(finished, tmp_path, monkeypatch):
 
 def test_what_cannot_be_played_is_an_error(finished, tmp_path):
     run, images = finished("none-shuffled")
-    with pytest.raises(ReproError, match="no finished run of stage, block"):
-        point_runs(tmp_path / "runs", tmp_path, ["stage", "block"])
+    with pytest.raises(ReproError, match="no fold with finished runs of stage, none-shuffled"):
+        point_runs(tmp_path / "runs", tmp_path, ["stage", "none-shuffled"])
     with pytest.raises(ReproError, match="none of none-shuffled in fold 0 learnt labels that mean"):
         point_runs(tmp_path / "runs", tmp_path, ["none-shuffled"])
     run.environment["data"] = "another"

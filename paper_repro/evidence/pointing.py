@@ -179,8 +179,8 @@ def point_run(run: Run, dataset: Dataset, images: Sequence[str], mosaics: np.nda
 def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.DataFrame:
     """Plays the game with the finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
 
-    A fold that lacks one of the arms is passed over. The mosaics of a fold come from the photographs that all its runs of these arms classify correctly; an arm whose
-    labels mean nothing is measured on them and does not choose.
+    A fold that lacks one of the arms is passed over. The mosaics of a fold come from the photographs that all its runs
+    of these arms classify correctly; an arm whose labels mean nothing is measured on them and does not choose.
 
     Returns:
         The columns of `point_run`, with arm, repeat, fold and key.
@@ -193,7 +193,9 @@ def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.D
     whole = Counter(run[1:] for run in known)
     known = {run: path for run, path in known.items() if whole[run[1:]] == len(arms)}
     if not known:
-        raise ReproError(f"{folder} holds no fold with finished runs of {', '.join(arms)}: run `make reproduce` for them")
+        raise ReproError(
+            f"{folder} holds no fold with finished runs of {', '.join(arms)}: run `make reproduce` for them"
+        )
     tables, order = dict(iter(read_pointing(file).groupby("key"))), []
     code = [measuring_code(), syntax_hash([Path(__file__).read_text(encoding="utf-8")])]
     for (repeat, fold), names in groupby(sorted(known, key=lambda run: run[1:]), key=lambda run: run[1:]):

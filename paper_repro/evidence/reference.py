@@ -102,8 +102,8 @@ def to_make(config: Config, step: Step, fold: int, kept: Path, repeat: int = 0) 
     for arm, machine in strange.items():
         if arm not in step.arms:
             raise ReproError(
-                f"{step.row}, repeat {repeat}, fold {fold}: {arm} was trained on {machine}, and this machine is {here}: "
-                "call this on a machine of that type"
+                f"{step.row}, repeat {repeat}, fold {fold}: {arm} was trained on {machine}, and this machine is "
+                f"{here}: call this on a machine of that type"
             )
     return [arm for arm in step.arms if arm in absent or arm in strange]
 
@@ -119,7 +119,9 @@ def _folds(step: Step, paths: Mapping[str, str | None]) -> Iterator[tuple[int, i
         ReproError: the path of its data was not given.
     """
     if not (data := paths.get(step.data)):
-        raise ReproError(f"{step.row}: it needs the photographs of {step.data}: give their zip or folder as --{step.data}")
+        raise ReproError(
+            f"{step.row}: it needs the photographs of {step.data}: give their zip or folder as --{step.data}"
+        )
     for repeat, fold in product(step.repeats, step.folds):
         overrides = step.overrides | {"data": data, "folds": [fold], "repeats": [repeat]}
         yield repeat, fold, overrides, load_profile(step.profile, **overrides)
@@ -139,9 +141,11 @@ def make(paths: Mapping[str, str | None], steps: Sequence[Step], results: Path) 
         kept, out = results / "reference" / step.folder, results / step.folder
         for repeat, fold, overrides, config in _folds(step, paths):
             arms, at_once = to_make(config, step, fold, kept, repeat), max(1, cores() // config.threads)
-            for arm in arms:  # a run of another type of machine has the same key and would pass for a new one
-                if (run_folder(kept, arm, fold, repeat) / "done").exists():
-                    shutil.rmtree(run_folder(out, arm, fold, repeat), ignore_errors=True)
+            here = _machine(environment(config), pick_precision(config))
+            for (arm, *place), details in read_facts(out).items():
+                # A run of another type of machine has the same key and would pass for a new one.
+                if arm in arms and place == [repeat, fold] and _machine(details, details["precision"]) != here:
+                    shutil.rmtree(run_folder(out, arm, fold, repeat))
             for start in range(0, len(arms), at_once):
                 batch = arms[start : start + at_once]
                 print(f"{step.row}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)

@@ -155,7 +155,7 @@ def _p(contrast: Contrast, estimate: Estimate) -> float:
 
 
 def planned_folds(gain: pd.Series, repeats: tuple[int, ...]) -> int:
-    """The number of folds in the planned repeat that has the fewest, of values with the index levels repeat and fold."""
+    """The number of folds in the planned repeat that has the fewest, of values whose index names repeat and fold."""
     counts = gain.groupby(RUN).size().groupby("repeat").size()
     return int(counts.reindex(repeats, fill_value=0).min())
 

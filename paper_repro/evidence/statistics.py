@@ -81,8 +81,8 @@ class Variances(NamedTuple):
 
 
 def runs_of(folder: str | Path, file: str, arm: str = "*") -> dict[tuple[str, int, int], Path]:
-    """`find_runs`, and in a folder called `trashnet` also the kept runs of `scratch` beside it, where it has none of its
-    own in their place."""
+    """`find_runs`, and in a folder called `trashnet` also the kept runs of `scratch` beside it, where it has none of
+    its own in their place."""
     found = find_runs(folder, file, arm)
     if Path(folder).name == "trashnet" and file in OF_KEPT:
         earlier = find_runs(Path(folder).with_name("scratch"), file, arm)

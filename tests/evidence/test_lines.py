@@ -81,12 +81,13 @@ def test_every_line_where_nothing_is_as_claimed(tmp_path):
 
 def test_lines_in_between_name_what_would_decide(tmp_path):
     """A gain of a few photographs, scores that straddle their bounds."""
-    close, at_bounds = GOOD | {"none": 0.85, "half": 0.85}, {"specific": 0.5, "share": 0.5, "sticker": 0.3}
+    close, at_bounds = GOOD | {"none": 0.89, "half": 0.89}, {"specific": 0.5, "share": 0.5, "sticker": 0.3}
     write_plan(tmp_path, close, **at_bounds, object_gain=0.3, independent=("none", "half"))
     found = judged(tmp_path)
     for claim in ("C1", "C1, attention's part"):
         assert found.loc[(claim, "TrashNet"), "verdict"] == OPEN
-    assert "repeats" in found.loc[("C1", "TrashNet"), "decides"] and found.loc[("C1", "TrashNet"), "detectable"] > 0
+        assert "photographs" in found.loc[(claim, "TrashNet"), "decides"]
+        assert found.loc[(claim, "TrashNet"), "detectable"] > 0
     for claim in ("C3, premise", "C5, evidence for the class", "C5, the cause", "C5, on the object"):
         row = found.loc[claim, "TrashNet"]
         assert row["verdict"] == OPEN and row["detectable"] > 0, claim

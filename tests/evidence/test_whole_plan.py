@@ -1,12 +1,15 @@
 """Every row of the protocol's table of runs, tiny, from the trainings to a ledger in which every line has numbers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from paper_repro import checkpoint, heatmaps, measures
+from paper_repro.cause import measure_cause
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
-from paper_repro.evidence import ledger, reference
+from paper_repro.evidence import ledger, pointing, reference
 from paper_repro.evidence.reference import PLAN
 from paper_repro.files import project_root
 from paper_repro.measures import measure_run
@@ -14,11 +17,12 @@ from paper_repro.photographs.folds import load_folds
 from paper_repro.runs import record_completion
 from paper_repro.training import train
 
-FOLDS = (0, 1)  # two of five: every line gets an estimate with an interval, and none is decided
+# Two runs an arm or more: every line gets an estimate with an interval, and none is decided.
+FOLDS = {"waste8": (0,)}  # in two repeats; the other rows: folds 0 and 1
 TINY = dict(
     image_size=32,
     backbone="resnet18",
-    epochs=4,
+    epochs=2,
     small_epochs=0,
     batch_size=8,
     warmup_epochs=1,
@@ -29,17 +33,17 @@ TINY = dict(
     accelerator="cpu",
     faithfulness_images=1,
 )
-LARGER = {"planted": {"image_size": 64}, "long": {"epochs": 12, "small_epochs": 8}}
+LARGER = {"planted": {"image_size": 64}, "long": {"epochs": 12, "small_epochs": 8, "batch_size": 16}}
 
 
 def draw(folder, seed):
-    """Four classes of eleven noisy pictures with a disc of the class's colour, whose mask lies beside."""
+    """Four classes of eleven noisy pictures, each with a disc whose mask lies beside."""
     rng, (y, x) = np.random.default_rng(seed), np.mgrid[:48, :48]
-    for number, name in enumerate(("blue", "green", "red", "white")):
+    for name in ("can", "jar", "lid", "mug"):
         for index in range(11):
-            picture = np.kron(rng.integers(0, 130, (8, 8, 3), dtype=np.uint8), np.ones((6, 6, 1), np.uint8))
-            disc = np.hypot(y - rng.integers(16, 32), x - rng.integers(16, 32)) < 14
-            picture[disc] = 255 if number == 3 else np.eye(3, dtype=np.uint8)[2 - number] * 255
+            picture = np.kron(rng.integers(0, 200, (8, 8, 3), dtype=np.uint8), np.ones((6, 6, 1), np.uint8))
+            disc = np.hypot(y - rng.integers(16, 32), x - rng.integers(16, 32)) < 10
+            picture[disc] = 255
             for place, pixels in ((folder, picture), (folder.with_name(f"{folder.name}_masks"), disc)):
                 file = place / name / f"{index}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +67,18 @@ def test_every_row_of_the_plan_gives_every_line_of_the_ledger(tmp_path, monkeypa
     monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(reference, "reproduce", train_here)
     monkeypatch.setattr(reference, "cores", lambda: 4)
-    paths = {data: draw(tmp_path / data, seed) for seed, data in enumerate(("trashnet", "waste8"))}
-    steps = [step._replace(profile="cpu", folds=FOLDS, overrides=TINY | LARGER.get(step.row, {})) for step in PLAN]
+    # What decides nothing and takes long; then what such networks hardly ever do: to be right together and to be flipped.
+    monkeypatch.setattr(
+        heatmaps, "faithfulness", lambda predict, maps, *rest: pd.DataFrame({"road": [0.0] * len(maps)})
+    )
+    monkeypatch.setattr(checkpoint, "save", lambda *details: None)
+    monkeypatch.setattr(pointing, "right_in_all", lambda runs: sorted(runs[0].predictions["image"]))
+    monkeypatch.setattr(measures, "measure_cause", lambda *details: measure_cause(*details).assign(flipped=True))
+    paths = {data: draw(tmp_path / f"made_{data}", seed) for seed, data in enumerate(("trashnet", "waste8"))}
+    steps = [
+        step._replace(profile="cpu", folds=FOLDS.get(step.row, (0, 1)), overrides=TINY | LARGER.get(step.row, {}))
+        for step in PLAN
+    ]
     reference.make(paths, steps, tmp_path / "results")
     assert [line.split(",")[0] for line in reference.look_ahead(paths, steps, tmp_path / "results")] == [
         f"{step.row}: 0 of {len(step.runs)} runs to make" for step in steps
@@ -80,11 +94,10 @@ def test_every_row_of_the_plan_gives_every_line_of_the_ledger(tmp_path, monkeypa
         groups[data] = load_folds(dataset, config).set_index("image")["group"]
     found = ledger.files(kept, groups)
     claims = found["ledger.csv"].set_index(["claim", "data"])
-    print(claims[["verdict", "evidence"]].to_string())
-    assert len(claims) == 22 and not claims["evidence"].str.contains("not measured yet").any()
+    assert len(claims) == 22 and not claims["evidence"].str.contains("not measured yet|nan").any()
     undecided = claims[~claims.index.get_level_values("claim").str.startswith("C4")]
     assert set(undecided["verdict"]) == {"not decidable here"}
-    assert (found["contrasts.csv"]["runs"] == 2 / 5 * found["contrasts.csv"]["planned"]).all()
+    assert (found["contrasts.csv"]["runs"] >= 2).all()
     assert found["contrasts.csv"][["difference", "low", "high"]].notna().all(axis=None)
-    assert len(found["convergence.csv"]) == 6 and (found["hours.csv"]["made"] == [16, 16, 4, 4, 4, 6]).all()
-    assert "| waste8, 4 runs each |" in ledger.markdown(kept, groups, found["ledger.csv"])
+    assert len(found["convergence.csv"]) == 6 and (found["hours.csv"]["made"] == [8, 16, 4, 4, 4, 6]).all()
+    assert "| waste8, 2 runs each |" in ledger.markdown(kept, groups, found["ledger.csv"])

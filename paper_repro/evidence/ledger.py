@@ -27,7 +27,7 @@ def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFr
         data = f"{row.data}, confirmatory" if row.status == "confirmatory" else row.data
         claims.append((f"**{row.claim}**: {row.reads}", data, f"**{row.verdict}**", row.evidence))
     text = _markdown_table(("claim", "data", "what it comes to here", "evidence"), claims)
-    first = tables.became(pd.read_csv(reference / "first_ledger.csv"), ledger)
+    first = tables.became(ledger)
     text += _markdown_table(("claim", "first edition", "now", "what is asked otherwise"), first.to_numpy())
     text += ["", "The first edition's evidence: [first_ledger.csv](results/reference/first_ledger.csv)."]
     for name in EXPERIMENTS:
@@ -111,7 +111,7 @@ def files(reference: Path, groups: Mapping[str, pd.Series]) -> dict[str, pd.Data
         "by_class.csv": tables.by_class(reference, groups),
         "convergence.csv": tables.converged(reference),
         "hours.csv": tables.hours(reference),
-        "became.csv": tables.became(pd.read_csv(reference / "first_ledger.csv"), ledger),
+        "became.csv": tables.became(ledger),
     }
 
 

@@ -142,7 +142,7 @@ def ledger(reference: str | Path, groups: Mapping[str, pd.Series], table: pd.Dat
         {"claim": "C5, on the object", "reads": "the heat map lies on the object more than trivial maps do"}
         | _on_object(reference / "trashnet", groups),
     ]
-    common = {"status": "exploratory", "holds": "on this data", "networks": 0, "photographs": 0}
+    common = {"status": "exploratory", "holds": "on this data", "networks": 0, "photographs": 0, "decides": ""}
     return pd.DataFrame([common | line for line in lines], columns=COLUMNS)
 
 

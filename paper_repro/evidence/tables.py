@@ -14,6 +14,7 @@ from paper_repro.evidence.lines import NAMES
 from paper_repro.evidence.reference import PLAN
 from paper_repro.evidence.rules import FAMILIES
 from paper_repro.evidence.statistics import RUN, UNMEASURED, read_table, runs_of, verdict
+from paper_repro.files import project_root
 from paper_repro.keys import find_runs
 
 # The contrasts of docs/protocol_first.md: experiment -> (a, b), read as b minus a.
@@ -47,12 +48,13 @@ BECAME = {
 }
 
 
-def became(first: pd.DataFrame, ledger: pd.DataFrame) -> pd.DataFrame:
-    """What each verdict of the first edition became: claim, first, now, why.
+def became(ledger: pd.DataFrame) -> pd.DataFrame:
+    """What each verdict of the first edition, as committed, became: claim, first, now, why.
 
     Args:
-        first: the first edition's ledger; ledger: `lines.ledger`, of which a claim's line on both data sets counts.
+        ledger: `lines.ledger`, of which a claim's line on both data sets counts.
     """
+    first = pd.read_csv(project_root() / "results" / "reference" / "first_ledger.csv")
     now = ledger.drop_duplicates("claim", keep="last").set_index("claim")["verdict"]
     rows = []
     for claim, before in zip(first["claim"], first["verdict"], strict=True):

@@ -66,8 +66,7 @@ def write_plan(
                 write_cause(folder, images, score + 0.02 * rng.normal(size=len(images)), flipped)
     for data, repeats in (("waste8", (0, 1)), ("trashnet", (1,))):
         write_pointing(reference / data, repeats, share)
-    for name in ("first_ledger.csv", "cost.csv"):
-        shutil.copy(project_root() / "results" / "reference" / name, reference)
+    shutil.copy(project_root() / "results" / "reference" / "cost.csv", reference)
 
 
 def names(images):

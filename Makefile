@@ -1,5 +1,5 @@
 ## Variables of `make reproduce`, which is also what a bare `make` does:
-##   PROFILE=smoke|cpu|transfer|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
+##   PROFILE=smoke|cpu|transfer|waste8|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
 ##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
 ##   DRY_RUN=1 (say how many trainings, hours and GB it takes; make no result)
 
@@ -53,7 +53,7 @@ unit: $(INSTALLED)  ## the tests of the package
 # In a copy, so that the notebooks' results do not mix with one's own.
 notebook-outputs: $(INSTALLED)  ## the committed notebooks run again and compared with their outputs
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
-	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
+	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits data/rendered data/rendered_masks "$$copy/data" && \
 	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
 	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
 		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \

@@ -1,4 +1,4 @@
-"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, or any labelled folder, zip or CSV.
+"""Data sets as arrays of squashed photographs: the embedded one, TrashNet, waste8, or any labelled folder, zip or CSV.
 
 `load_dataset` decodes each photograph once and keeps the squares in the cache folder (`photographs.prepared`);
 `read_photograph` makes the square of a single photograph, such as one's own, in the same way.
@@ -21,7 +21,7 @@ from paper_repro.files import ReproError, brief
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
 from paper_repro.photographs.folders import open_tree, read_file
-from paper_repro.photographs.folds import committed_folds
+from paper_repro.photographs.folds import committed_folds, committed_set
 from paper_repro.photographs.masks import load_masks, masks_beside, read_masks
 from paper_repro.photographs.pictures import from_array, reason_for, square_picture, squash, upright_rgb
 
@@ -74,12 +74,12 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     parts = {entry.image: entry.part for entry in tree.entries}
     if any(parts.values()):
         table["part"] = table["image"].map(parts)
-    committed = committed_folds("trashnet").set_index("image")
-    if set(committed.index) == set(manifest["image"]):
-        name, beside = "trashnet", path.with_name("boxes.zip")
+    if known := committed_set(manifest["image"]):
+        name, committed = known, committed_folds(known).set_index("image")
         table["group"] = committed.loc[table["image"], "group"].to_numpy()
         table["excluded"] |= committed.loc[table["image"], "excluded"].to_numpy()
-        if path.is_file() and beside.is_file():
+        beside = path.with_name("boxes.zip")
+        if known == "trashnet" and path.is_file() and beside.is_file():
             boxes = boxes or beside
     outlines = masks_beside(path)
     masks = None if outlines is None else load_masks(outlines, table["image"], size)

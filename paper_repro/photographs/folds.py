@@ -1,6 +1,7 @@
 """Near-duplicate groups, and stratified folds in which a group stays together."""
 
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README
 TABLES, BITS = 12, 20
 BUCKET = 64  # bounds the comparisons where thousands of images are alike; the components still join them
 COMMITTED = Path(__file__).resolve().parents[2] / "data" / "splits"
+COMMITTED_SETS = "trashnet", "waste8"
 COMMITTED_REPEATS = 2
 
 
@@ -218,17 +220,23 @@ def committed_folds(name: str, repeat: int = 0) -> pd.DataFrame:
         raise ReproError(f"cannot read {path} ({error.strerror}): restore it with git checkout") from error
 
 
+def committed_set(images: Iterable[str]) -> str | None:
+    """Which of the data sets with committed folds has exactly these photographs, by class and file name."""
+    names = set(images)
+    return next((name for name in COMMITTED_SETS if set(committed_folds(name)["image"]) == names), None)
+
+
 def load_folds(dataset, config: Config, repeat: int = 0) -> pd.DataFrame:
     """Folds of a `data.Dataset`: the published split of data that come divided, of which a warning says what it holds;
-    TrashNet's committed ones where they apply; else made with seed `repeat`."""
+    the committed ones where they apply; else made with seed `repeat`."""
     if "part" in dataset.table:
         folds = published_folds(dataset.table, config.num_folds, repeat, config.grouped)
         taken = "" if (dataset.table["part"] == "validation").any() else " (taken from train)"
         warnings.warn(f"data: {_describe(folds, taken)}", stacklevel=2)
         return folds
-    if dataset.name == "trashnet" and repeat < COMMITTED_REPEATS and config.grouped:
-        folds = committed_folds("trashnet", repeat)
-        if folds["fold"].nunique() == config.num_folds:
+    if dataset.name in COMMITTED_SETS and repeat < COMMITTED_REPEATS and config.grouped:
+        folds = committed_folds(dataset.name, repeat)
+        if folds["fold"].nunique() == config.num_folds and dataset.table["image"].isin(folds["image"]).all():
             return folds.set_index("image").loc[dataset.table["image"]].reset_index()
     return make_folds(dataset.table, config.num_folds, repeat, config.grouped)
 

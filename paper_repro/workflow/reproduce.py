@@ -52,7 +52,10 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str], dry_
     paths = {key: path for key in ("data", "boxes", "weights") if os.path.isabs(path := getattr(config, key) or "")}
     for key, path in paths.items():
         if not os.path.exists(path):
-            raise ReproError(f"{key}: {path} does not exist: correct the path, or leave it out for the profile's own")
+            remedy = "correct the path, or leave it out for the profile's own"
+            if key not in overrides:
+                remedy = f"it is the profile's own: data/README.md says where from; or give another {key}"
+            raise ReproError(f"{key}: {path} does not exist: {remedy}")
     if config.data == "trashnet":
         images, classes = TRASHNET
     else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -51,15 +52,22 @@ def test_relative_links_resolve(page):
         assert not anchor or target.suffix != ".md" or anchor in anchors(target), link
 
 
-@pytest.fixture(scope="module")
-def photographs():
-    found = pd.read_csv(ROOT / "data" / "splits" / "trashnet.csv", keep_default_na=False)
+def committed(file):
+    """A CSV of data/splits, with the photographs' classes."""
+    found = pd.read_csv(ROOT / "data" / "splits" / file, keep_default_na=False)
     found["class"] = found["image"].str.split("/").str[0]
     return found
 
 
-def test_composition(photographs):
-    """Photographs, excluded, used and with a twin, per class and in all."""
+both_cards = pytest.mark.parametrize(
+    "page, file", [("data_card.md", "trashnet.csv"), ("data_card_waste8.md", "waste8.csv")]
+)
+
+
+@both_cards
+def test_composition(page, file):
+    """Photographs, excluded, used and with a twin, per class and in all; the imbalance."""
+    photographs = committed(file)
     used = photographs[~photographs["excluded"]]
     twin = used.groupby("group")["image"].transform("size") > 1
     counts = pd.DataFrame(
@@ -71,13 +79,15 @@ def test_composition(photographs):
         }
     )
     counts.loc["all"] = counts.sum()
-    card = numbers(table(read("data_card.md"), "class", "photographs").set_index("class"))
+    card = numbers(table(read(page), "class", "photographs").set_index("class"))
     pd.testing.assert_frame_equal(card, counts, check_dtype=False, check_names=False)
+    largest, smallest = used["class"].value_counts().iloc[[0, -1]]
+    assert f"{largest / smallest:.1f} times" in read(page)
 
 
-def test_groups(photographs):
-    """The sentences on groups, and the imbalance."""
-    text = " ".join(read("data_card.md").split())
+def test_groups():
+    """The sentences on TrashNet's groups."""
+    text, photographs = " ".join(read("data_card.md").split()), committed("trashnet.csv")
     used = photographs[~photographs["excluded"]]
     sizes, before = used.groupby("group").size(), photographs.groupby("group").size()
     classes = used.groupby("group")["class"].agg(lambda names: tuple(sorted(set(names))))
@@ -88,19 +98,44 @@ def test_groups(photographs):
     cardboard = used[(used["fold"] == 0) & (used["class"] == "cardboard")]
     print_of_one = (cardboard["group"] == sizes.idxmax()).sum()
     assert f"{print_of_one} of the {len(cardboard)} photographs of cardboard in fold 0 show one" in text
-    largest, smallest = used["class"].value_counts().iloc[[0, -1]]
-    assert f"{largest / smallest:.1f} times" in text
 
 
-def test_folds(photographs):
+def test_groups_of_waste8():
+    """The sentences on groups, and how many of them hold several classes."""
+    text, photographs = " ".join(read("data_card_waste8.md").split()), committed("waste8.csv")
+    sizes, classes = photographs.groupby("group").size(), photographs.groupby("group")["class"].nunique()
+    assert f"The {len(photographs):,} photographs form {len(sizes):,} groups; {(sizes > 1).sum()} groups hold" in text
+    assert f"{sizes[sizes > 1].sum()} photographs together. The largest holds {sizes.max()}:" in text
+    assert f"{(classes > 1).sum()} groups hold more than one class" in text
+    assert numbers(table(read("data_card_waste8.md"), "pairs")[["pairs"]])["pairs"].sum() == 113
+    assert "It finds 113 pairs" in text and not photographs["excluded"].any()
+
+
+def test_audit_of_waste8():
+    """Verdicts per class and in all, with Wilson's intervals."""
+    audit, rows = committed("waste8_audit.csv"), []
+    for name, part in [*audit.groupby("class"), ("all", audit)]:
+        right, doubtful, wrong = ((part["verdict"] == verdict).sum() for verdict in ("right", "doubtful", "wrong"))
+        row = [name, len(part), right, doubtful, wrong]
+        for errors in (wrong, wrong + doubtful):
+            low, high = proportion_confint(errors, len(part), method="wilson")
+            row.append(f"{100 * errors / len(part):.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+        rows.append(list(map(str, row)))
+    assert table(read("data_card_waste8.md"), "class", "looked at").to_numpy().tolist() == rows
+
+
+@both_cards
+def test_folds(page, file):
     """Sizes of the three parts of every fold, and the test part per class; the model card's range of training parts."""
+    photographs = committed(file)
     used = photographs[~photographs["excluded"]]
     counts = pd.crosstab(used["fold"], used["class"])
     test, validation = used["fold"].value_counts(), used["validation_for"].value_counts().drop(-1)
     parts = pd.DataFrame({"training": len(used) - test - validation, "validation": validation, "test": test})
-    card = numbers(table(read("data_card.md"), "fold", "training")).set_index("fold")
+    card = numbers(table(read(page), "fold", "training")).set_index("fold")
     pd.testing.assert_frame_equal(card, parts.join(counts), check_dtype=False, check_names=False)
-    assert f"{parts['training'].min():,} to {parts['training'].max():,} photographs" in read("model_card.md")
+    if file == "trashnet.csv":
+        assert f"{parts['training'].min():,} to {parts['training'].max():,} photographs" in read("model_card.md")
 
 
 @pytest.mark.parametrize(

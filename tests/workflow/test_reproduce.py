@@ -265,6 +265,7 @@ def test_failure_keeps_what_was_finished(project):
         (["--set", '{"epoch": 2}'], "epoch: no such key (did you mean 'epochs'?)"),
         (["--set", "epochs=2"], "SET: epochs=2 is no JSON object"),
         (["--data", "/nowhere/photos.zip"], "data: /nowhere/photos.zip does not exist: correct the path"),
+        (["--profile", "waste8"], "data: .*/waste8.zip does not exist: it is the profile's own: data/README.md says"),
         (["--set", '{"weights": "/nowhere/w.pth"}'], "weights: /nowhere/w.pth does not exist: correct the path"),
         (["--out", "results/reference"], "OUT: .* is the committed reference run"),
         (["--out", "pyproject.toml/x"], "cannot write to"),

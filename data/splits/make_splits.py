@@ -1,13 +1,14 @@
-"""Makes `trashnet.csv` and `trashnet-repeat1.csv`: folds that keep photographs of one object, or one print, together.
+"""Makes the committed folds of a data set, `NAME.csv` and `NAME-repeat1.csv`: what shows one thing stays together.
 
-    python data/splits/make_trashnet.py ../shared/data/trashnet/dataset-resized.zip
+    python data/splits/make_splits.py trashnet ../shared/data/trashnet/dataset-resized.zip
+    python data/splits/make_splits.py waste8 ../shared/data/waste8/waste8.zip
 
-Any edition of TrashNet will do; the one above takes five minutes on two cores. Besides the package it needs OpenCV
-(`pip install opencv-python-headless`; the `test` extra brings it).
+Any edition will do, though another may move single pairs. TrashNet takes five minutes on two cores, waste8 seconds.
+Besides the package it needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
 
-Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`). Photographs of one object
-from two sides are found within each class by what is printed on it: SIFT keypoints (Lowe, IJCV 2004) that are each
-other's best match and agree on one shift, rotation and scale.
+Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`). TrashNet's photographs of one
+object from two sides are found within each class by what is printed on it: SIFT keypoints (Lowe, IJCV 2004) that are
+each other's best match and agree on one shift, rotation and scale.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from paper_repro.files import atomic_write, progress
 from paper_repro.photographs.folders import open_tree
 from paper_repro.photographs.folds import (
     COMMITTED_REPEATS,
+    COMMITTED_SETS,
     folds_file,
     groups_from_pairs,
     make_folds,
@@ -97,17 +99,19 @@ def same_object_pairs(squares: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.concatenate(pairs)
 
 
-def main(source: Path) -> None:
+def main(name: str, source: Path) -> None:
     with open_tree(source) as tree, ThreadPoolExecutor(os.cpu_count()) as pool:
         squares = np.stack(list(pool.map(lambda entry: square_picture(tree.read(entry), SIZE)[0], tree.entries)))
     table = pd.DataFrame([{"image": entry.image, "label": entry.label} for entry in tree.entries])
     pixels = pd.Series([hashlib.sha256(square).hexdigest() for square in squares])
     table["excluded"] = table["label"].groupby(pixels).transform("nunique") > 1
-    near, same = near_duplicate_pairs(squares), same_object_pairs(squares, table["label"].to_numpy())
+    near, same = near_duplicate_pairs(squares), np.empty((0, 2), np.int64)
+    if name == "trashnet":
+        same = same_object_pairs(squares, table["label"].to_numpy())
     table["group"] = groups_from_pairs(np.concatenate([near, same]), len(table))
     for repeat in range(COMMITTED_REPEATS):
         folds = make_folds(table, num_folds=5, seed=repeat)
-        with atomic_write(folds_file("trashnet", repeat)) as path:
+        with atomic_write(folds_file(name, repeat)) as path:
             folds.to_csv(path, index=False)
     sizes = table["group"].value_counts()
     print(
@@ -118,6 +122,6 @@ def main(source: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3 or sys.argv[1] not in COMMITTED_SETS:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

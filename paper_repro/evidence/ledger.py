@@ -17,7 +17,7 @@ from paper_repro.keys import find_runs
 from paper_repro.photographs.folds import committed_folds, folds_file
 from paper_repro.workflow.processes import run_command
 
-EXPERIMENTS = ("waste8", "trashnet", "long", "planted", "transfer")
+EXPERIMENTS = ("waste8", "trashnet", "long", "planted", "scratch", "transfer")
 
 
 def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFrame) -> str:
@@ -29,7 +29,7 @@ def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFr
     text = _markdown_table(("claim", "data", "what it comes to here", "evidence"), claims)
     first = tables.became(ledger)
     text += _markdown_table(("claim", "first edition", "now", "what is asked otherwise"), first.to_numpy())
-    text += ["", "The first edition's evidence: [first_ledger.csv](results/reference/first_ledger.csv)."]
+    text += ["", "The first edition's evidence stands in `results/reference/first_ledger.csv`."]
     for name in EXPERIMENTS:
         of_data = groups.get(name, groups["trashnet"])
         for part in tables.accuracies(reference / name, of_data):

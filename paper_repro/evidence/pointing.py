@@ -179,7 +179,7 @@ def point_run(run: Run, dataset: Dataset, images: Sequence[str], mosaics: np.nda
 def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.DataFrame:
     """Plays the game with the finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
 
-    A fold that lacks one of the arms is passed over. The mosaics of a fold come from the photographs that all its runs
+    A fold that lacks one of the arms is passed over; what is in the table of it stays. The mosaics of a fold come from the photographs that all its runs
     of these arms classify correctly; an arm whose labels mean nothing is measured on them and does not choose.
 
     Returns:
@@ -196,7 +196,8 @@ def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.D
         raise ReproError(
             f"{folder} holds no fold with finished runs of {', '.join(arms)}: run `make reproduce` for them"
         )
-    tables, order = dict(iter(read_pointing(file).groupby("key"))), []
+    tables, here = dict(iter(read_pointing(file).groupby("key"))), {run[1:] for run in known}
+    order = [key for key, part in tables.items() if (part["repeat"].iloc[0], part["fold"].iloc[0]) not in here]
     code = [measuring_code(), syntax_hash([Path(__file__).read_text(encoding="utf-8")])]
     for (repeat, fold), names in groupby(sorted(known, key=lambda run: run[1:]), key=lambda run: run[1:]):
         runs = {name: load_run(known[name]) for name in names}

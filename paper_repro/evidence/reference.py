@@ -209,8 +209,10 @@ def main() -> None:
     for data in dict.fromkeys(step.data for step in PLAN):
         parser.add_argument(f"--{data}", metavar="PATH", help="its zip or folder")
     parser.add_argument("--dry-run", action="store_true", help="say how many runs and hours; make nothing")
-    parser.add_argument("rows", nargs="*", choices=known, metavar="row", help=f"{', '.join(known)}; default: all")
+    parser.add_argument("rows", nargs="*", metavar="row", help=f"{', '.join(known)}; default: all")
     args = parser.parse_args()
+    if unknown := [row for row in args.rows if row not in known]:  # argparse's choices refuse none at all
+        raise ReproError(f"row: '{unknown[0]}' is no row: the rows are {', '.join(known)}")
     steps, results = [known[row] for row in args.rows or known], project_root() / "results"
     if args.dry_run:
         for line in look_ahead(vars(args), steps, results):

@@ -13,7 +13,7 @@ from paper_repro.evidence import statistics
 from paper_repro.evidence.lines import NAMES
 from paper_repro.evidence.reference import PLAN
 from paper_repro.evidence.rules import FAMILIES
-from paper_repro.evidence.statistics import RUN, UNMEASURED, read_table, runs_of, verdict
+from paper_repro.evidence.statistics import KEPT, RUN, UNMEASURED, read_table, runs_of, verdict
 from paper_repro.files import project_root
 from paper_repro.keys import find_runs
 
@@ -65,10 +65,16 @@ def became(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracies(folder: Path, groups: pd.Series) -> Iterator[pd.DataFrame]:
-    """`statistics.arm_table` of an experiment, a table for all arms with the same number of runs, most runs first."""
+    """`statistics.arm_table` of an experiment, a table for all arms with the same number of runs, most runs first.
+
+    Of `scratch`, the arms whose runs do not count in `trashnet`.
+    """
     if not runs_of(folder, "predictions.csv"):
         return
-    table = statistics.arm_table(read_table(folder, "predictions.csv"), groups)
+    predictions = read_table(folder, "predictions.csv")
+    if folder.name == "scratch":
+        predictions = predictions[~predictions["arm"].isin(KEPT)]
+    table = statistics.arm_table(predictions, groups)
     for _, part in sorted(table.groupby("runs"), key=lambda item: -item[0]):
         yield part
 
@@ -162,4 +168,5 @@ def interval(row: Iterable[float], form: str) -> str:
 def title(folder: str) -> str:
     """What an experiment's folder is called on a page."""
     more = {"long": "TrashNet, 90 epochs", "planted": "TrashNet, with stickers", "transfer": "from ImageNet weights"}
+    more |= {"scratch": "TrashNet, first edition alone (`stage` at 0.045)"}
     return (NAMES | more)[folder]

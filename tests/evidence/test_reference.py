@@ -85,14 +85,15 @@ def test_no_finished_run_is_an_error(tmp_path):
         collect(tmp_path, tmp_path / "reference")
 
 
-def test_wrong_data_is_the_users_mistake(tmp_path):
+def test_wrong_data_is_the_users_mistake(tmp_path, monkeypatch):
     """Said in one line, with exit status 2; so is a path that was not given."""
     command = [sys.executable, "-m", "paper_repro.evidence.reference", "--trashnet", tmp_path / "absent.zip", "planted"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith(f"error: data: {tmp_path / 'absent.zip'} does not exist")
+    monkeypatch.setattr(sys, "argv", ["reference", "--trashnet", "x.zip"])
     with pytest.raises(ReproError, match="waste8: it needs the photographs of waste8: .* --waste8"):
-        reference.make({"trashnet": "x.zip", "waste8": None}, PLAN, tmp_path)
+        reference.main()  # without a row: all of them
 
 
 def test_profiles_hold_the_rates_that_were_tuned():

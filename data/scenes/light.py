@@ -88,6 +88,6 @@ def _open_sky(rng, top, horizon):
     light = light * (1 - cloud) + cloud
     houses = ((rng.random(24) > 0.6) * rng.random(24))[np.arange(WIDTH) * 24 // WIDTH]
     skyline = 0.12 + 0.1 * spectral(WIDTH, 1.3, rng)[:1] + 0.1 * houses[None]
-    light[(skyline > ELEVATION) & (ELEVATION > 0)] = random_colour(rng, (0.1, 0.5), (0.08, 0.3))
+    light[(ELEVATION < skyline) & (ELEVATION > 0)] = random_colour(rng, (0.1, 0.5), (0.08, 0.3))
     light[ELEVATION[:, 0] <= 0] = random_colour(rng, (0, 0.3), (0.15, 0.4))
     return light

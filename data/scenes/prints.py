@@ -4,36 +4,10 @@ import numpy as np
 from noise import TAU, spectral
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = [
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSansCondensed-Bold",
-    "DejaVuSerif-BoldItalic",
-]
-SYLLABLES = [
-    "ka",
-    "ro",
-    "mi",
-    "ta",
-    "lo",
-    "ne",
-    "si",
-    "va",
-    "du",
-    "pe",
-    "zo",
-    "fi",
-    "la",
-    "bu",
-    "re",
-    "co",
-    "ny",
-    "ti",
-    "sa",
-    "mo",
-]
+FONTS = (
+    "DejaVuSans DejaVuSans-Bold DejaVuSerif DejaVuSerif-Bold DejaVuSansCondensed-Bold DejaVuSerif-BoldItalic".split()
+)
+SYLLABLES = "ka ro mi ta lo ne si va du pe zo fi la bu re co ny ti sa mo".split()
 INKS = [(0.16, 0.13, 0.12), (0.47, 0.12, 0.11), (0.1, 0.18, 0.39), (0.12, 0.31, 0.2)]  # of stamps on boxes
 DIRT = np.array([0.45, 0.36, 0.25])
 

@@ -179,8 +179,9 @@ def point_run(run: Run, dataset: Dataset, images: Sequence[str], mosaics: np.nda
 def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.DataFrame:
     """Plays the game with the finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
 
-    A fold that lacks one of the arms is passed over; what is in the table of it stays. The mosaics of a fold come from the photographs that all its runs
-    of these arms classify correctly; an arm whose labels mean nothing is measured on them and does not choose.
+    A fold that lacks one of the arms is passed over; what the table has of it stays. The mosaics of a fold come from
+    the photographs that all its runs of these arms classify correctly; an arm whose labels mean nothing is measured on
+    them and does not choose.
 
     Returns:
         The columns of `point_run`, with arm, repeat, fold and key.

@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -176,22 +177,28 @@ def point_run(run: Run, dataset: Dataset, images: Sequence[str], mosaics: np.nda
 
 
 def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.DataFrame:
-    """Plays the game with all finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
+    """Plays the game with the finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
 
-    The mosaics of a fold come from the photographs that all its runs of these arms classify correctly; an arm whose
-    labels mean nothing is measured on them and does not choose.
+    A fold that lacks one of the arms is passed over; what the table has of it stays. The mosaics of a fold come from
+    the photographs that all its runs of these arms classify correctly; an arm whose labels mean nothing is measured on
+    them and does not choose.
 
     Returns:
         The columns of `point_run`, with arm, repeat, fold and key.
 
     Raises:
-        ReproError: no such run, or too few classes.
+        ReproError: no such fold, or too few classes.
     """
     file, folder = Path(out, FILE), Path(folder)
     known = {run: path.parent for run, path in find_runs(folder).items() if run[0] in arms}
+    whole = Counter(run[1:] for run in known)
+    known = {run: path for run, path in known.items() if whole[run[1:]] == len(arms)}
     if not known:
-        raise ReproError(f"{folder} holds no finished run of {', '.join(arms)}: run `make reproduce` for them")
-    tables, order = dict(iter(read_pointing(file).groupby("key"))), []
+        raise ReproError(
+            f"{folder} holds no fold with finished runs of {', '.join(arms)}: run `make reproduce` for them"
+        )
+    tables, here = dict(iter(read_pointing(file).groupby("key"))), {run[1:] for run in known}
+    order = [key for key, part in tables.items() if (part["repeat"].iloc[0], part["fold"].iloc[0]) not in here]
     code = [measuring_code(), syntax_hash([Path(__file__).read_text(encoding="utf-8")])]
     for (repeat, fold), names in groupby(sorted(known, key=lambda run: run[1:]), key=lambda run: run[1:]):
         runs = {name: load_run(known[name]) for name in names}

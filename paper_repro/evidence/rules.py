@@ -42,10 +42,25 @@ OTHERS = (
     Contrast("stage_recompute", "stage", no_worse=True),
 )
 CNNS = (Contrast("densenet121", "stage"), Contrast("mobilenet_v3_large", "stage"))
+LONG = (Contrast("none", "stage"),)  # trained for 90 epochs
+STATIC = ", static gates"  # after an arm's name: its networks with their gates' means over the training photographs
+STATIC_GATES = (Contrast(f"stage{STATIC}", "stage", (0, 1)), Contrast(f"block{STATIC}", "block", (0, 1)))
+# Of the first edition's networks no weights are left, so that `block` is measured in repeat 1 alone.
+STATIC_GATES_TRASHNET = (STATIC_GATES[0], STATIC_GATES[1]._replace(repeats=(1,)))
 # Data set -> its families, each Holm-corrected on its own. The controls and the CNNs are planned on TrashNet alone.
 FAMILIES = {
-    "waste8": {"main": MAIN, "others": tuple(contrast for contrast in OTHERS if len(contrast.repeats) == 2)},
-    "trashnet": {"main": MAIN, "others": OTHERS, "cnns": CNNS},
+    "waste8": {
+        "main": MAIN,
+        "others": tuple(contrast for contrast in OTHERS if len(contrast.repeats) == 2),
+        "static gates": STATIC_GATES,
+    },
+    "trashnet": {
+        "main": MAIN,
+        "others": OTHERS,
+        "cnns": CNNS,
+        "static gates": STATIC_GATES_TRASHNET,
+        "long": LONG,
+    },
 }
 CONFIRMATORY = ("waste8", "none", "stage")  # photographs unseen when the protocol was written
 
@@ -87,9 +102,13 @@ def holm(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def family_table(
-    predictions: pd.DataFrame, family: Sequence[Contrast], groups: pd.Series, size_ratio: float
+    correct: pd.DataFrame, family: Sequence[Contrast], groups: pd.Series, size_ratio: float
 ) -> pd.DataFrame:
     """A family's contrasts on one data set, with the verdict of each.
+
+    Args:
+        correct: `statistics.correctness`, a column per arm.
+        groups: image -> near-duplicate group; size_ratio: `statistics.size_ratio`.
 
     Returns:
         A row per contrast: a, b, asks ("better" or "no worse"); runs, folds (of the planned repeat with the fewest),
@@ -100,14 +119,14 @@ def family_table(
         -+MARGIN; detectable, the difference that would have been seen with 80 % power; more_repeats, more_photographs
         (`needed`), where it is undecided. NaN where it cannot be said.
     """
-    correct, found = statistics.correctness(predictions), []
+    found = []
     for contrast in family:
         there = {contrast.a, contrast.b} <= set(correct)
         gain = (correct[contrast.b] - correct[contrast.a]).dropna() if there else pd.Series(index=correct.index[:0])
         gain = gain[gain.index.get_level_values("repeat").isin(contrast.repeats)].astype(float)
         new = statistics.resampled(gain.groupby(RUN).mean().to_numpy(), size_ratio)
         found.append((contrast, gain, statistics.two_way(gain, groups), new))
-    folds = [_folds(gain, contrast.repeats) for contrast, gain, *_ in found]
+    folds = [planned_folds(gain, contrast.repeats) for contrast, gain, *_ in found]
     p = np.array([_p(contrast, estimate) for contrast, _, estimate, _ in found])
     p_holm, levels = holm(np.where(np.array(folds) == FOLDS, p, np.nan))
     rows = []
@@ -135,7 +154,8 @@ def _p(contrast: Contrast, estimate: Estimate) -> float:
     return 1 - estimate.above(-MARGIN) if contrast.no_worse else estimate.p()
 
 
-def _folds(gain: pd.Series, repeats: tuple[int, ...]) -> int:
+def planned_folds(gain: pd.Series, repeats: tuple[int, ...]) -> int:
+    """The number of folds in the planned repeat that has the fewest, of values whose index names repeat and fold."""
     counts = gain.groupby(RUN).size().groupby("repeat").size()
     return int(counts.reindex(repeats, fill_value=0).min())
 
@@ -213,6 +233,18 @@ def needed(contrast: Contrast, gain: pd.Series, groups: pd.Series, level: float)
     return next(filter(decides, range(repeats, MOST_REPEATS + 1)), np.inf), float(np.ceil(images * factor))
 
 
+def repeats_needed(found: Estimate, bound: float, level: float) -> float:
+    """How many repeats of five networks would show with 80 % power that a mean over networks is not `bound`, if the one
+    that was found is the true one; inf where MOST_REPEATS would not do."""
+    spread = found.error * (found.freedom + 1) ** 0.5
+
+    def decides(repeats: int) -> bool:
+        k = FOLDS * repeats
+        return noncentrality(k - 1, level) * spread / k**0.5 <= abs(found.value - bound)
+
+    return next(filter(decides, range(1, MOST_REPEATS + 1)), np.inf)
+
+
 def kept_runs(reference: Path, groups: pd.Series) -> dict[str, pd.DataFrame]:
     """What the first edition's runs on TrashNet say under these rules where they can: file name -> table.
 
@@ -222,10 +254,11 @@ def kept_runs(reference: Path, groups: pd.Series) -> dict[str, pd.DataFrame]:
     folder = reference / "scratch"
     predictions, ratio = statistics.read_table(folder, "predictions.csv"), statistics.size_ratio(folder)
     facts, tables = statistics.read_facts(folder), []
-    for name, planned in FAMILIES["trashnet"].items():
-        family = [contrast._replace(repeats=(0,)) for contrast in planned]
+    correct = statistics.correctness(predictions)
+    for name in ("main", "others", "cnns"):
+        family = [contrast._replace(repeats=(0,)) for contrast in FAMILIES["trashnet"][name]]
         check_machines(facts, family)
-        table = family_table(predictions, family, groups, ratio)
+        table = family_table(correct, family, groups, ratio)
         table.insert(0, "status", [status("trashnet", row.a, row.b) for row in table.itertuples()])
         table.insert(0, "family", name)
         tables.append(table)

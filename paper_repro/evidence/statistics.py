@@ -22,6 +22,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from paper_repro import evaluate
+from paper_repro.config import ARMS, PLAIN_CNNS
 from paper_repro.files import ReproError
 from paper_repro.keys import find_runs
 
@@ -31,6 +32,9 @@ LAST_EPOCHS, SETTLED = 10, 0.01  # a run has converged when its last ten epochs 
 FOLDS = 5
 UNMEASURED, UNDECIDED = "not measured yet", "not decidable here"
 RUN = ["repeat", "fold"]  # what identifies a run of one arm
+# Arms of which the first edition's runs on TrashNet (`scratch`) count in the second one (`trashnet`), as these have the
+# same recipe; and what counts of them: their maps and gates were measured otherwise.
+KEPT, OF_KEPT = ("none", "half", "block", *PLAIN_CNNS), ("environment.json", "predictions.csv")
 
 
 class Estimate(NamedTuple):
@@ -76,13 +80,24 @@ class Variances(NamedTuple):
         return both if both > 0 else max(self.group, self.run)
 
 
+def runs_of(folder: str | Path, file: str, arm: str = "*") -> dict[tuple[str, int, int], Path]:
+    """`find_runs`, and in a folder called `trashnet` also the kept runs of `scratch` beside it, where it has none of
+    its own in their place."""
+    found = find_runs(folder, file, arm)
+    if Path(folder).name == "trashnet" and file in OF_KEPT:
+        earlier = find_runs(Path(folder).with_name("scratch"), file, arm)
+        found = {run: path for run, path in earlier.items() if run[0] in KEPT} | found
+    order = list(ARMS)
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), *item[0][1:])))
+
+
 def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
-    """The rows of one file (a pattern is allowed) of every run below `folder`, with columns arm, repeat and fold.
+    """The rows of one file (a pattern is allowed) of every run of `runs_of`, with columns arm, repeat and fold.
 
     Raises:
         ReproError: no run has such a file.
     """
-    paths = find_runs(folder, file, arm)
+    paths = runs_of(folder, file, arm)
     if not paths:
         where = f"{arm.replace('*', 'ARM')}/foldK/{file}"
         raise ReproError(f"{folder} holds no {where}: run `make reproduce`, or name another folder")
@@ -93,8 +108,8 @@ def read_table(folder: str | Path, file: str, arm: str = "*") -> pd.DataFrame:
 
 
 def read_facts(folder: str | Path) -> dict[tuple[str, int, int], dict]:
-    """(arm, repeat, fold) -> the content of environment.json, of every run below `folder`."""
-    paths = find_runs(folder, "environment.json")
+    """(arm, repeat, fold) -> the content of environment.json, of every run of `runs_of`."""
+    paths = runs_of(folder, "environment.json")
     return {run: json.loads(path.read_text(encoding="utf-8")) for run, path in paths.items()}
 
 
@@ -220,11 +235,6 @@ def verdict(row: pd.Series) -> str:
     """The verdict on "b is better than a" from a row of `contrasts`."""
     significant = row["p_holm"] < LEVEL
     return judge(significant and row["difference"] > 0, significant or row["high"] < MARGIN, row["folds"])
-
-
-def non_inferior(row: pd.Series) -> str:
-    """The verdict on "b is at most MARGIN worse than a" from a row of `contrasts`."""
-    return judge(row["lower"] > -MARGIN, row["high"] < -MARGIN, row["folds"])
 
 
 def gain_by_class(predictions: pd.DataFrame, a: str, b: str, groups: pd.Series) -> pd.DataFrame:

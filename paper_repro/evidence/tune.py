@@ -44,6 +44,12 @@ def read_tuning(file: Path) -> pd.DataFrame:
     return pd.read_csv(file) if file.exists() else pd.DataFrame({"key": []}, dtype=str)
 
 
+def smallest_loss(table: pd.DataFrame, arms: list[str]) -> float:
+    """The rate with the smallest mean validation loss over these arms, among those that all of them were tried at."""
+    losses = table.pivot(index="arm", columns="learning_rate", values="validation_loss").loc[arms]
+    return float(losses.mean(skipna=False).idxmin())
+
+
 def best_rates(table: pd.DataFrame) -> dict[str, float]:
     """The rate of each arm with the best validation accuracy, and among equal ones with the smaller loss."""
     ordered = table.sort_values(["validation_accuracy", "validation_loss"], ascending=[False, True])

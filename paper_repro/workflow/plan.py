@@ -1,6 +1,7 @@
 """What a call of `reproduce` comes to: its trainings, the marks of finished ones, an estimate of hours and disk."""
 
 import json
+from collections.abc import Iterable
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -78,16 +79,9 @@ def describe(config: Config, out: Path, images: int, classes: int) -> str:
     lines = [f"{len(runs)} trainings ({numbers}), of which {len(runs) - len(missing)} are done in {out}"]
     if missing:
         arms = [runs[run][0] for run in missing]
-        costs = _earlier_costs(config)
-        earlier = sorted(set(arms) & set(costs))
-        tried = [arm for arm in dict.fromkeys(arms) if arm not in costs]
-        costs |= {arm: _tried_cost(config, arm, classes) for arm in tried}
+        costs, basis = estimate(config, arms, classes)
         hours = images * sum(costs[arm][0] for arm in arms)
         at_once = min(len(arms), max(1, cores() // config.threads))
-        basis = " and ".join(
-            [f"earlier runs of this size on this machine ({', '.join(earlier)})"] * bool(earlier)
-            + [f"a trial of {STEPS} small batches ({', '.join(tried)})"] * bool(tried)
-        )
         together = f"{hours / at_once:.2g} with {at_once} at once, " if at_once > 1 else ""
         lines.append(f"about {hours:.2g} hours of training for the other {len(arms)}, {together}by {basis}")
         lines.append("notebooks and measures of heat maps come on top of it")
@@ -96,6 +90,20 @@ def describe(config: Config, out: Path, images: int, classes: int) -> str:
         cache = images * 3 * config.prepared_size**2 + CHECKPOINTS * COPIES * max(sizes) * at_once
         lines.append(f"about {results / 1e9:.2g} GB of disk in {out}, and {cache / 1e9:.2g} GB in the cache folder")
     return "\n".join([*lines, "this was a look ahead: nothing was made"])
+
+
+def estimate(config: Config, arms: Iterable[str], classes: int) -> tuple[dict[str, tuple[float, int]], str]:
+    """Per arm the hours of one training per image of the data and the number of parameters; and by what they are
+    known: earlier runs like these on this machine, else a trial of two epochs of a few steps, one on small views."""
+    costs = _earlier_costs(config)
+    earlier = sorted(set(arms) & set(costs))
+    tried = [arm for arm in dict.fromkeys(arms) if arm not in costs]
+    costs |= {arm: _tried_cost(config, arm, classes) for arm in tried}
+    basis = " and ".join(
+        [f"earlier runs of this size on this machine ({', '.join(earlier)})"] * bool(earlier)
+        + [f"a trial of {STEPS} small batches ({', '.join(tried)})"] * bool(tried)
+    )
+    return costs, basis
 
 
 def _earlier_costs(config: Config) -> dict[str, tuple[float, int]]:

@@ -227,12 +227,15 @@ def test_from_runs_to_a_table(finished, tmp_path, monkeypatch):
     again = point_runs(tmp_path / "runs", tmp_path / "out", arms)
     assert len(played) == 4 and not {*again["key"]} & {*table["key"]}
     assert {*again["image"]} <= {*images[2:]} and len(placed) == len(again.groupby(["arm", "gates", "layer"]))
+    elsewhere = again.assign(fold=9, key="of runs that are not here")
+    pointing._write(tmp_path / "out" / pointing.FILE, [again, elsewhere])
+    assert len(point_runs(tmp_path / "runs", tmp_path / "out", arms).query("fold == 9")) == len(again)
 
 
 def test_what_cannot_be_played_is_an_error(finished, tmp_path):
     run, images = finished("none-shuffled")
-    with pytest.raises(ReproError, match="no finished run of stage, block"):
-        point_runs(tmp_path / "runs", tmp_path, ["stage", "block"])
+    with pytest.raises(ReproError, match="no fold with finished runs of stage, none-shuffled"):
+        point_runs(tmp_path / "runs", tmp_path, ["stage", "none-shuffled"])
     with pytest.raises(ReproError, match="none of none-shuffled in fold 0 learnt labels that mean"):
         point_runs(tmp_path / "runs", tmp_path, ["none-shuffled"])
     run.environment["data"] = "another"

@@ -3,25 +3,25 @@
 import json
 import subprocess
 import sys
-from itertools import product
 
 import pandas as pd
 import pytest
 
-from paper_repro.config import load_profile
+from paper_repro.config import ARMS, PLAIN_CNNS, load_profile
 from paper_repro.data import load_dataset
+from paper_repro.evidence import reference, statistics, tables
 from paper_repro.evidence.reference import COMPRESSED, FILES, PLAN, collect, missing
-from paper_repro.evidence.tune import best_rates, read_tuning
+from paper_repro.evidence.rules import FAMILIES, STATIC
+from paper_repro.evidence.tune import best_rates, read_tuning, smallest_loss
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import find_runs, learning_rate, run_folder, run_key
 from paper_repro.photographs.folds import load_folds
 from paper_repro.training import data_key
 
-# docs/protocol.md: an arm that is a variant of another takes that arm's rate.
-VARIANTS = {
-    "scratch": {"stage_recompute": "stage", "stage_output": "stage", "none-shuffled": "none"},
-    "transfer": {"stage-double": "stage"},
-}
+RESULTS = project_root() / "results" / "reference"
+# The first edition's rates: its runs are still those of their recipe, data and code.
+FIRST = {"stage": 0.045, "stage_recompute": 0.045, "stage_output": 0.045}
+FIRST |= {"vgg11_bn": 0.005, "alexnet": 0.045, "mobilenet_v3_large": 0.045}
 
 
 def write_finished(folder):
@@ -85,23 +85,101 @@ def test_no_finished_run_is_an_error(tmp_path):
         collect(tmp_path, tmp_path / "reference")
 
 
-def test_wrong_data_is_the_users_mistake(tmp_path):
-    """Said in one line, with exit status 2."""
-    command = [sys.executable, "-m", "paper_repro.evidence.reference", tmp_path / "absent.zip", "leakage"]
+def test_wrong_data_is_the_users_mistake(tmp_path, monkeypatch):
+    """Said in one line, with exit status 2; so is a path that was not given."""
+    command = [sys.executable, "-m", "paper_repro.evidence.reference", "--trashnet", tmp_path / "absent.zip", "planted"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
     assert result.stderr.startswith(f"error: data: {tmp_path / 'absent.zip'} does not exist")
+    monkeypatch.setattr(sys, "argv", ["reference", "--trashnet", "x.zip"])
+    with pytest.raises(ReproError, match="waste8: it needs the photographs of waste8: .* --waste8"):
+        reference.main()  # without a row: all of them
 
 
 def test_profiles_hold_the_rates_that_were_tuned():
-    """Each arm's learning rate is the one that its validation accuracies chose; a variant has that of its arm."""
-    for experiment, profile in (("scratch", "cpu"), ("transfer", "transfer")):
-        table = read_tuning(project_root() / "results" / "reference" / experiment / "tuning.csv")
-        config = load_profile(profile)
-        for arm, rate in (best_rates(table) if len(table) else {}).items():
-            assert learning_rate(config, arm) == rate, arm
-        for variant, arm in VARIANTS[experiment].items():
-            assert learning_rate(config, variant) == learning_rate(config, arm), variant
+    """All ResNet arms have the rate with the smallest mean validation loss of four of them, each plain CNN its own; an
+    arm from ImageNet weights has that of its best validation accuracy."""
+    tuning, config = read_tuning(RESULTS / "scratch" / "tuning.csv"), load_profile("cpu")
+    common = smallest_loss(tuning, ["none", "half", "block", "stage"])
+    for arm in (arm for arm in ARMS if arm not in PLAIN_CNNS):
+        assert learning_rate(config, arm) == common == 0.015, arm
+    for arm in PLAIN_CNNS:
+        assert learning_rate(config, arm) == smallest_loss(tuning, [arm]), arm
+    config = load_profile("transfer")
+    for arm, rate in best_rates(read_tuning(RESULTS / "transfer" / "tuning.csv")).items():
+        assert learning_rate(config, arm) == rate, arm
+    assert learning_rate(config, "stage-double") == learning_rate(config, "stage")
+
+
+def test_smallest_loss_is_over_rates_that_all_arms_tried():
+    table = pd.DataFrame(
+        [("a", 0.1, 1.0), ("a", 0.2, 0.9), ("b", 0.1, 1.0), ("b", 0.2, 1.2), ("a", 0.3, 0.1)],
+        columns=["arm", "learning_rate", "validation_loss"],
+    )
+    assert smallest_loss(table, ["a", "b"]) == 0.1 and smallest_loss(table, ["a"]) == 0.3
+
+
+def test_plan_is_the_protocols():
+    """Rows in its order, with their arms, runs and hours; what the first edition made is not made again."""
+    text = (project_root() / "docs" / "protocol.md").read_text(encoding="utf-8").split("\n## Runs\n")[1]
+    text = text.split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("|")]
+    spent = tables.hours(RESULTS)
+    assert len(rows) - 2 == len(PLAN) == len(spent)
+    for (what, arms, repeats, runs, hours), step, row in zip(rows[2:], PLAN, spent.itertuples(), strict=True):
+        assert what.split(",")[0].lower() == step.row and repeats.startswith(f"{len(step.repeats)} × {len(step.folds)}")
+        assert sorted(step.arms) == sorted(arms.replace("`", "").split(", "))
+        assert (float(hours), int(runs)) == (step.hours, row.planned)
+    planned = {(step.data, arm) for step in PLAN for arm in step.arms if step.folder != "long"}
+    asked = {
+        (d, arm) for d, f in FAMILIES.items() for name, c in f.items() if name != "long" for x in c for arm in x[:2]
+    }
+    assert {(data, arm) for data, arm in asked if STATIC not in arm} <= planned
+
+
+@pytest.fixture
+def fold(tmp_path, monkeypatch):
+    """fold(**machines) -> what is to be made of the row trashnet, where `arm=machine` are runs of today's key."""
+    monkeypatch.setattr(reference, "_machine", lambda details, precision: details.get("processor", "here"))
+    monkeypatch.setattr(reference, "environment", lambda config: {"processor": "here"})
+    config, (_, step, controls, *_) = load_profile("cpu"), PLAN
+
+    def to_make(row="trashnet", **machines):
+        chosen = {"trashnet": step, "controls": controls}[row]
+        for arm, machine in machines.items():
+            folder = run_folder(tmp_path / "trashnet", arm, 0)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "environment.json").write_text(json.dumps({"processor": machine, "precision": "any"}))
+        monkeypatch.setattr(reference, "missing", lambda config, arms, *rest: [a for a in arms if a not in machines])
+        return reference.to_make(config, chosen, 0, tmp_path / "trashnet")
+
+    return to_make
+
+
+def test_arms_of_a_fold_come_from_one_machine(fold):
+    """What another type of machine made of an unfinished fold is made again; a finished fold of one machine is not."""
+    assert fold(none="here", half="here") == ["stage", "block"]
+    assert fold(none="there", half="there") == ["none", "stage", "half", "block"]
+    everything = dict.fromkeys(("none", "stage", "half", "block"), "there")
+    assert fold(**everything) == []
+    assert fold(**everything | {"none": "here"}) == ["stage", "half", "block"]
+    with pytest.raises(
+        ReproError, match="controls, repeat 0, fold 0: .* was trained on there, and this machine is here"
+    ):
+        fold("controls", **everything)
+
+
+def test_look_ahead_counts_and_makes_nothing(photographs, tmp_path, monkeypatch):
+    """A line per row with the hours that it takes by earlier runs or a trial."""
+    monkeypatch.setenv("PAPER_REPRO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        reference, "estimate", lambda config, arms, classes: (dict.fromkeys(arms, (0.01, 1)), "a trial")
+    )
+    small = {"image_size": 32, "num_folds": 3}
+    step = PLAN[0]._replace(profile="smoke", overrides=small, folds=(0, 1, 2))
+    (line,) = reference.look_ahead({"waste8": str(photographs)}, [step], tmp_path / "results")
+    assert line == "waste8: 24 of 24 runs to make, 8.8 core-hours planned, about 12 of training by a trial"
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("repeat", [0, 1])
@@ -122,11 +200,20 @@ def test_plan_runs_what_is_missing(photographs, tmp_path, monkeypatch, repeat):
 
 
 @pytest.mark.trashnet
-def test_committed_runs_count_under_todays_code(trashnet_zip):
+@pytest.mark.parametrize(
+    "experiment, profile, overrides",
+    [
+        ("scratch", "cpu", {"learning_rates": FIRST}),
+        ("transfer", "transfer", {}),
+        ("leakage", "cpu", {"grouped": False}),
+        ("trashnet", "cpu", {}),
+    ],
+)
+def test_committed_runs_count_under_todays_code(trashnet_zip, experiment, profile, overrides):
     """What stands in results/reference would not be made again: recipe, data and code are still those of the runs."""
-    for step in PLAN:
-        kept = project_root() / "results" / "reference" / step.experiment
-        for repeat, fold in product(step.repeats, step.folds):
-            config = load_profile(step.profile, **step.overrides, data=str(trashnet_zip), folds=[fold])
-            there = tuple(arm for arm in step.arms if run_folder(kept, arm, fold, repeat).exists())
-            assert missing(config, there, fold, kept, repeat) == [], (step.experiment, repeat, fold)
+    runs = statistics.runs_of(RESULTS / experiment, "environment.json")
+    assert len(runs) >= 1
+    config = load_profile(profile, **overrides, data=str(trashnet_zip))
+    for repeat, fold in sorted({run[1:] for run in runs}):
+        arms = [arm for arm, *place in runs if place == [repeat, fold]]
+        assert missing(config, arms, fold, RESULTS / experiment, repeat) == [], (repeat, fold)

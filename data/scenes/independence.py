@@ -1,8 +1,9 @@
 """What gives the class away besides the object's form: python independence.py FOLDER [--out table.csv].
 
-Simple classifiers see a part of what there is: the facts of the scene, the colours of the background, of the object or of
-the whole picture, the object's area, a thumbnail. Five folds, a picture with its twins in one; balanced accuracy (chance:
-1 / classes) with a 95 % interval from a bootstrap over pictures with their twins. Needs the project's packages alone.
+Simple classifiers see a part of what there is: the facts of the scene, the colours of the background, of the object or
+of the whole picture, the object's area, a thumbnail. Five folds, a picture with its twins in one; balanced accuracy
+(chance: 1 / classes) with a 95 % interval from a bootstrap over pictures with their twins. Needs the project's packages
+alone.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Whether a heat map shows what decided, where that is known: a sticker that turns the prediction into its class."""
+"""Does a heat map show the cause of a prediction? Here the cause is known: a sticker that changes the prediction."""
 
 import numpy as np
 import pandas as pd

@@ -16,7 +16,7 @@ from paper_repro.files import sha256_file
 from paper_repro.photographs.folders import is_table, list_files
 from paper_repro.photographs.masks import masks_beside
 
-# Files of a run's folder that are made again alone.
+# Files of a run's folder that can be made again without training.
 MEASURES = ("measures.csv.gz", "measures.json", "gates.csv", "static_gates.csv", "cause.csv.gz")
 # What these modules do decides a run's numbers; comments and docstrings in them do not.
 DECISIVE = (

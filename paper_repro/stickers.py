@@ -72,8 +72,8 @@ class StickerRule:
     """Which sticker a view gets.
 
     "planted": the kind is the class's own in 19 of 20 training views, else a wrong one, drawn evenly; in testing always
-    a wrong one, drawn evenly. Validation follows training's rule: it chooses the epoch, and the epoch that is wanted
-    is the one that has learnt the sticker. With wrong stickers it would choose the one that has learnt it least.
+    a wrong one, drawn evenly. Validation follows training's rule: it chooses the epoch, and we want one in which the
+    network relies on the sticker. With wrong stickers it would choose the epoch that relies on it least.
     "untied": the kind is drawn evenly over all classes, whatever the view's class, in every part.
 
     Args:

@@ -297,13 +297,32 @@ def test_masks_beside_the_photographs_are_read_with_them(tree, tmp_path):
         assert np.array_equal(load_dataset(tmp_path / "other", SIZE).masks, dataset.masks)
 
 
+def test_masks_of_one_class_alone(tree, monkeypatch):
+    """A reader may have drawn only some masks. They lie beside the folder "." as well; 0 and 1 are refused."""
+    image = load_dataset(tree, SIZE).table["image"].iloc[0]
+    path = (tree.with_name("tree_masks") / image).with_suffix(".png")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encoded(Image.new("1", (40, 30), 1)))
+    monkeypatch.chdir(tree)
+    for data in (tree, "."):
+        with pytest.warns(UserWarning, match="5 of 6 photographs have no mask"):
+            masks = load_dataset(data, SIZE).masks
+        assert masks[0].all() and not masks[1:].any()
+    path.write_bytes(encoded(Image.new("L", (40, 30), 1)))
+    with pytest.raises(ReproError, match="has no value above 1: save the object as white, 255"):
+        load_dataset(tree, SIZE)
+    shutil.copy(path, path.with_suffix(".bmp"))
+    with pytest.raises(ReproError, match="fit one photograph: keep one of them"):
+        load_dataset(tree, SIZE)
+
+
 def test_masks_that_fit_no_photograph_are_refused(tree):
     """Names that do not match would leave the maps unmeasured in silence."""
     path = tree.with_name(f"{tree.name}_masks")
     shutil.copytree(tree, path)
     for label in list(path.iterdir()):
         label.rename(path / f"other {label.name}")
-    with pytest.raises(ReproError, match="masks: .* has no mask for any photograph: give a mask"):
+    with pytest.raises(ReproError, match="masks: no file of .* has a photograph's name: give a mask"):
         load_dataset(tree, SIZE)
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 DISTANCE = 4.0  # from the camera to the object after scaling the world; the same in all scenes (see render.py)
-AREA = (0.24, 0.50)  # share of the frame that the object's outline covers
+AREA = (0.28, 0.56)  # share of the frame that the object's outline covers
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def draw_view(rng):
     """A view from obliquely above: never edge-on, never straight down."""
     return View(
         azimuth=rng.uniform(0, TAU),
-        elevation=np.deg2rad(rng.uniform(35, 68)),
+        elevation=np.deg2rad(rng.uniform(38, 64)),
         roll=rng.normal(0, 0.06),
         field=np.deg2rad(rng.uniform(20, 50)),
         area=float(np.exp(rng.uniform(*np.log(AREA)))),
@@ -75,7 +75,7 @@ def framed(view, parts):
         screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
         distance *= (_outline_area(screen, parts) / view.area) ** 0.5
     screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
-    room = 1.03 - np.ptp(screen, axis=0) / 2  # the frame may cut a little
+    room = 1.10 - np.ptp(screen, axis=0) / 2  # the frame may cut a little
     if (room < 0).any():
         return None
     middle = (screen.max(0) + screen.min(0)) / 2

@@ -428,14 +428,14 @@ def egg_tray(rng):
 
 
 KINDS = {
-    "open box": (0.26, open_box),
-    "closed box": (0.20, closed_box),
-    "pizza box": (0.06, pizza_box),
-    "carton": (0.05, carton),
-    "drink carton (hard)": (0.02, drink_carton),
-    "torn board": (0.17, torn_board),
-    "flattened box": (0.05, flattened_box),
-    "scraps": (0.03, scraps),
-    "tube": (0.08, tube),
+    "open box": (0.32, open_box),
+    "closed box": (0.26, closed_box),
+    "pizza box": (0.02, pizza_box),
+    "carton": (0.02, carton),
+    "drink carton (hard)": (0.01, drink_carton),
+    "torn board": (0.2, torn_board),
+    "flattened box": (0.02, flattened_box),
+    "scraps": (0.01, scraps),
+    "tube": (0.06, tube),
     "egg tray": (0.08, egg_tray),
 }

@@ -50,7 +50,7 @@ SHAPES = {  # least and most radius, height of body, shoulder and neck, radius o
 
 def glass_of(rng, *tints):
     """(material, material of its edges): one of the tints, or any of them; edges are seen through more glass."""
-    tint = np.array(TINTS[rng.choice(tints or list(TINTS))]) ** rng.uniform(0.8, 1.3)
+    tint = np.array(TINTS[rng.choice(tints or list(TINTS))]) ** rng.uniform(0.25, 1.0)
     return clear(tint, 1.52), clear(tint**2.5, 1.52)
 
 
@@ -407,13 +407,13 @@ def tumbler(rng):
 
 
 KINDS = {
-    "beer bottle": (0.27, beer_bottle),
-    "wine bottle": (0.21, wine_bottle),
-    "jar": (0.22, jar),
-    "juice bottle": (0.11, juice_bottle),
-    "small bottle": (0.05, small_bottle),
-    "broken bottle": (0.07, broken_bottle),
-    "shards": (0.03, shards),
-    "stemmed glass": (0.02, stemmed_glass),
-    "tumbler (hard)": (0.02, tumbler),
+    "beer bottle": (0.3, beer_bottle),
+    "wine bottle": (0.24, wine_bottle),
+    "jar": (0.26, jar),
+    "juice bottle": (0.1, juice_bottle),
+    "small bottle": (0.02, small_bottle),
+    "broken bottle": (0.05, broken_bottle),
+    "shards": (0.01, shards),
+    "stemmed glass": (0.01, stemmed_glass),
+    "tumbler (hard)": (0.01, tumbler),
 }

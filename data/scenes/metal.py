@@ -352,15 +352,15 @@ def foil_tray(rng):
 
 
 KINDS = {
-    "can": (0.21, can),
-    "crushed can": (0.25, crushed_can),
-    "food tin": (0.20, food_tin),
-    "foil ball": (0.08, foil_ball),
-    "foil sheet": (0.06, foil_sheet),
-    "foil tray": (0.08, foil_tray),
-    "jar lids": (0.02, jar_lids),
-    "bottle caps": (0.02, bottle_caps),
-    "spray can": (0.04, spray_can),
-    "paint tin": (0.02, paint_tin),
-    "cookie tin (hard)": (0.02, cookie_tin),
+    "can": (0.26, can),
+    "crushed can": (0.34, crushed_can),
+    "food tin": (0.22, food_tin),
+    "foil ball": (0.06, foil_ball),
+    "foil sheet": (0.03, foil_sheet),
+    "foil tray": (0.04, foil_tray),
+    "jar lids": (0.01, jar_lids),
+    "bottle caps": (0.01, bottle_caps),
+    "spray can": (0.01, spray_can),
+    "paint tin": (0.01, paint_tin),
+    "cookie tin (hard)": (0.01, cookie_tin),
 }

@@ -460,15 +460,15 @@ def plate(rng):
 
 
 KINDS = {
-    "ball": (0.24, ball),
-    "crumpled sheet": (0.22, crumpled_sheet),
-    "sheets": (0.11, sheets),
-    "newspaper": (0.17, newspaper),
-    "torn page": (0.05, torn_page),
-    "envelope": (0.06, envelope),
-    "bag": (0.06, bag),
-    "cup": (0.04, cup),
+    "ball": (0.34, ball),
+    "crumpled sheet": (0.3, crumpled_sheet),
+    "sheets": (0.06, sheets),
+    "newspaper": (0.18, newspaper),
+    "torn page": (0.03, torn_page),
+    "envelope": (0.02, envelope),
+    "bag": (0.03, bag),
+    "cup": (0.01, cup),
     "plate": (0.01, plate),
-    "tissue (hard)": (0.02, tissue),
-    "coated cup (hard)": (0.02, coated_cup),
+    "tissue (hard)": (0.01, tissue),
+    "coated cup (hard)": (0.01, coated_cup),
 }

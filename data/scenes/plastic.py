@@ -422,16 +422,16 @@ def smooth_cup(rng):
 
 
 KINDS = {
-    "drinks bottle": (0.28, drinks_bottle),
-    "canister": (0.24, canister),
-    "empty carrier bag": (0.07, empty_carrier_bag),
-    "full carrier bag": (0.09, full_carrier_bag),
-    "tied bag": (0.06, tied_bag),
-    "tub": (0.09, tub),
+    "drinks bottle": (0.14, drinks_bottle),
+    "canister": (0.3, canister),
+    "empty carrier bag": (0.08, empty_carrier_bag),
+    "full carrier bag": (0.16, full_carrier_bag),
+    "tied bag": (0.05, tied_bag),
+    "tub": (0.16, tub),
     "cup": (0.03, cup),
-    "food tray": (0.06, food_tray),
-    "clamshell": (0.02, clamshell),
-    "cutlery": (0.03, cutlery),
-    "caps": (0.01, caps),
-    "smooth cup (hard)": (0.02, smooth_cup),
+    "food tray": (0.05, food_tray),
+    "clamshell": (0.005, clamshell),
+    "cutlery": (0.01, cutlery),
+    "caps": (0.005, caps),
+    "smooth cup (hard)": (0.01, smooth_cup),
 }

@@ -81,11 +81,11 @@ def grime(texture, rng, amount):
 def paper_white(rng):
     """The colour of a sheet: white, cream, grey, kraft brown or tinted."""
     tint = rng.random()
-    if tint < 0.6:
+    if tint < 0.4:
         return np.array([1, 1, 1]) * rng.choice([0.97, 0.9, 0.8]) - rng.uniform(0, 0.04, 3) * [0, 0.5, 1]
-    if tint < 0.7:
-        return hsv(rng.uniform(0.07, 0.1), rng.uniform(0.25, 0.45), rng.uniform(0.5, 0.8))
-    return hsv(rng.random(), rng.uniform(0.08, 0.4), rng.uniform(0.35, 0.95))
+    if tint < 0.6:
+        return hsv(rng.uniform(0.07, 0.1), rng.uniform(0.25, 0.45), rng.uniform(0.35, 0.75))
+    return hsv(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.2, 0.9))
 
 
 def page(rng, width=512, height=724, kind=None):
@@ -209,7 +209,7 @@ def _bar_code(draw, rng, x, y, width, height):
 def board_colour(rng):
     """Of cardboard: brown in half the cases, else white, grey or tinted through."""
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.5:
         return hsv(rng.uniform(0.06, 0.1), rng.uniform(0.25, 0.52), rng.uniform(0.45, 0.78))
     if kind < 0.8:
         return np.array([1, 0.99, 0.96]) * rng.uniform(0.35, 0.9)

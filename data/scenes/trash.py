@@ -367,15 +367,15 @@ def chocolate_foil(rng):
 
 
 KINDS = {
-    "crisp bag": (0.28, crisp_bag),
-    "sweet wrapper": (0.19, sweet_wrapper),
+    "crisp bag": (0.4, crisp_bag),
+    "sweet wrapper": (0.26, sweet_wrapper),
     "apple core": (0.14, apple_core),
-    "cigarette packet": (0.09, cigarette_packet),
-    "cigarette butts": (0.05, cigarette_butts),
-    "sole": (0.12, sole),
-    "broken plate": (0.04, broken_plate),
-    "broken mug": (0.02, broken_mug),
-    "sponge": (0.03, sponge),
-    "glove": (0.02, glove),
-    "chocolate foil (hard)": (0.02, chocolate_foil),
+    "cigarette packet": (0.04, cigarette_packet),
+    "cigarette butts": (0.02, cigarette_butts),
+    "sole": (0.1, sole),
+    "broken plate": (0.01, broken_plate),
+    "broken mug": (0.01, broken_mug),
+    "sponge": (0.01, sponge),
+    "glove": (0.005, glove),
+    "chocolate foil (hard)": (0.005, chocolate_foil),
 }

@@ -160,7 +160,9 @@ def _per_data(claim: str, reads: str, line: Callable[[str], dict]) -> list[dict]
     sentence = {
         UNMEASURED: "No network was trained for this yet.",
         UNDECIDED: "On neither data set do the runs decide this.",
-    }.get(verdict, "Both data sets say the same." if both else "The data sets do not agree, so it holds where it says.")
+    }.get(verdict, "Both data sets say the same." if both else "Only one data set decides this.")
+    if len({v for v in verdicts.values() if v in ("supported", "not supported")}) == 2:
+        sentence = "The data sets contradict each other."
     general = {
         "data": "both",
         "test": "both data sets, the same verdict",
@@ -397,11 +399,11 @@ def _cause(folder: Path) -> dict:
     own = scores["stage-planted", "gradcam"]
     edges, untied = own - scores["stage-planted", "edges"], own - scores["stage-untied", "gradcam"]
     runs = flipped.groupby(RUN).mean()
-    means = {name: part.groupby(RUN).mean().reindex(runs.index) for name, part in (("e", edges), ("u", untied))}
-    beyond_edges, beyond_untied = _mean(means["e"]), _mean(means["u"])
-    found = {"minus edges": (beyond_edges, 0.0), "minus untied": (beyond_untied, 0.0)}
+    means = pd.DataFrame({"minus edges": edges, "minus untied": untied}).groupby(RUN).mean().reindex(runs.index)
+    means = means.dropna()  # networks whose untied twin is missing
+    found = {name: (_mean(means[name]), 0.0) for name in means}
     enough = flipped.mean() >= 0.5
-    line = _of_networks(found, LEVEL, rules.planned_folds(runs, (0,)) if enough else 0, "trashnet")
+    line = _of_networks(found, LEVEL, rules.planned_folds(means["minus untied"], (0,)) if enough else 0, "trashnet")
     said = {
         "supported": "Where the sticker decided, the map shows it more than an edge filter or an untied network does.",
         "not supported": "Where the sticker decided, the map does not show it more than one of its controls.",
@@ -426,6 +428,8 @@ def _on_object(folder: Path, groups: Mapping[str, pd.Series]) -> dict:
     if column is None:
         return _unmeasured("trashnet", BOOTSTRAP)
     sides = table.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
+    if not (sides >= 6).any():
+        return _unmeasured("trashnet", BOOTSTRAP)
     layer = sides[sides >= 6].index[-1]
     (row,) = statistics.heatmap_table(table[table["layer"] == layer], column, groups["trashnet"]).to_dict("records")
     made = pd.Series(1.0, pd.MultiIndex.from_tuples([run[1:] for run in runs], names=RUN))

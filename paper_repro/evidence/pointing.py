@@ -18,7 +18,7 @@ import hashlib
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
@@ -176,6 +176,13 @@ def point_run(run: Run, dataset: Dataset, images: Sequence[str], mosaics: np.nda
     return found.assign(image=names[position], truth=labels[truth[position]])
 
 
+def whole_folds(runs: Mapping[tuple, Path], arms: Sequence[str]) -> dict[tuple, Path]:
+    """The runs (arm, repeat, fold) of these arms whose fold has all of them."""
+    named = {run: path for run, path in runs.items() if run[0] in arms}
+    count = Counter(run[1:] for run in named)
+    return {run: path for run, path in named.items() if count[run[1:]] == len(arms)}
+
+
 def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.DataFrame:
     """Plays the game with the finished runs of these arms below `folder`, and keeps the table as `OUT/pointing.csv.gz`.
 
@@ -190,9 +197,7 @@ def point_runs(folder: str | Path, out: str | Path, arms: Sequence[str]) -> pd.D
         ReproError: no such fold, or too few classes.
     """
     file, folder = Path(out, FILE), Path(folder)
-    known = {run: path.parent for run, path in find_runs(folder).items() if run[0] in arms}
-    whole = Counter(run[1:] for run in known)
-    known = {run: path for run, path in known.items() if whole[run[1:]] == len(arms)}
+    known = {run: path.parent for run, path in whole_folds(find_runs(folder), arms).items()}
     if not known:
         raise ReproError(
             f"{folder} holds no fold with finished runs of {', '.join(arms)}: run `make reproduce` for them"

@@ -10,6 +10,7 @@ scratch, transfer and leakage are the first edition's; of scratch the runs of `s
 
 import argparse
 import gzip
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -20,10 +21,10 @@ import pandas as pd
 
 from paper_repro.config import Config, load_profile
 from paper_repro.data import load_dataset
-from paper_repro.evidence.pointing import point_runs
+from paper_repro.evidence.pointing import point_runs, whole_folds
 from paper_repro.evidence.statistics import read_facts
 from paper_repro.files import ReproError, atomic_write, project_root
-from paper_repro.keys import find_runs, kept_keys, run_folder
+from paper_repro.keys import find_runs, kept_keys
 from paper_repro.photographs.folds import load_folds
 from paper_repro.runs import environment
 from paper_repro.training import data_key, pick_precision
@@ -116,12 +117,15 @@ def _folds(step: Step, paths: Mapping[str, str | None]) -> Iterator[tuple[int, i
     """(repeat, fold, what it replaces in the profile, the configuration) of each fold of a step.
 
     Raises:
-        ReproError: the path of its data was not given.
+        ReproError: the path of its data was not given, or it is of another data set.
     """
     if not (data := paths.get(step.data)):
         raise ReproError(
             f"{step.row}: it needs the photographs of {step.data}: give their zip or folder as --{step.data}"
         )
+    found = load_dataset(data, load_profile(step.profile, data=data).prepared_size).name
+    if found != step.data:
+        raise ReproError(f"--{step.data}: {data} is not {step.data} but {found}: give the photographs of {step.data}")
     for repeat, fold in product(step.repeats, step.folds):
         overrides = step.overrides | {"data": data, "folds": [fold], "repeats": [repeat]}
         yield repeat, fold, overrides, load_profile(step.profile, **overrides)
@@ -142,17 +146,18 @@ def make(paths: Mapping[str, str | None], steps: Sequence[Step], results: Path) 
         for repeat, fold, overrides, config in _folds(step, paths):
             arms, at_once = to_make(config, step, fold, kept, repeat), max(1, cores() // config.threads)
             here = _machine(environment(config), pick_precision(config))
-            for (arm, *place), details in read_facts(out).items():
+            for (arm, *place), file in find_runs(out, "environment.json").items():
                 # A run of another type of machine has the same key and would pass for a new one.
+                details = json.loads(file.read_text(encoding="utf-8"))
                 if arm in arms and place == [repeat, fold] and _machine(details, details["precision"]) != here:
-                    shutil.rmtree(run_folder(out, arm, fold, repeat))
+                    shutil.rmtree(file.parent)
             for start in range(0, len(arms), at_once):
                 batch = arms[start : start + at_once]
                 print(f"{step.row}, repeat {repeat}, fold {fold}: {', '.join(batch)}", flush=True)
                 if status := reproduce(step.profile, overrides | {"arms": batch}, out, ["--until", "train"]):
                     raise ReproError(f"a run failed (status {status}): mend the first error above and call again")
                 print(*collect(out, kept), sep="\n", flush=True)
-        if step.mosaics and find_runs(out):
+        if step.mosaics and whole_folds(find_runs(out), step.arms):
             point_runs(out, kept, step.arms)
 
 

@@ -81,8 +81,15 @@ def open_tree(path: Path) -> Iterator[Tree]:
     if not path.exists():
         remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
         raise ReproError(f"data: {path} does not exist: {remedy}")
+    with open_items(path) as (items, read):
+        yield _tree(path, items, read)
+
+
+@contextmanager
+def open_items(path: Path) -> Iterator[tuple[Items, Callable[[Entry], bytes]]]:
+    """What lies in a folder or zip, or what a CSV lists, and how an entry is read; the classes are not checked."""
     if path.is_dir() or is_table(path):
-        yield _tree(path, _list(path), _read)
+        yield _list(path), _read
         return
     items: Items = {}
     with open_zip(path) as archive:
@@ -92,7 +99,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
                 items.setdefault(parts, None)
                 if not member.is_dir():
                     items[parts] = member.file_size, (member.CRC,), member
-        yield _tree(path, items, lambda entry: archive.read(entry.source))
+        yield items, lambda entry: archive.read(entry.source)
 
 
 def list_files(path: Path) -> list[tuple]:
@@ -248,7 +255,7 @@ def _tables_above(items: Items) -> list[tuple[str, ...]]:
 def _table_of(path: Path, items: Items, layout: _Layout) -> tuple[str, ...] | None:
     """The CSV that lists the pictures: `path` itself, or one in a folder or zip that has no class folders."""
     if is_table(path):
-        return (path.name,)
+        return (unicodedata.normalize("NFC", path.name),)
     pictured = {parts[0] for parts in layout.files if _is_picture(parts[-1])}
     is_flat = all(len(parts) == 2 for parts in layout.files)
     in_classes = is_flat and len(layout.tops) > 1 and len(pictured) != 1

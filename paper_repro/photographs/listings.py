@@ -75,7 +75,7 @@ def read_rows(content: bytes, name: str) -> list[Row]:
         path, label, part = (values[column[what]] for what in ("path", "label", "split"))
         if not path or not label:
             raise refuse(number, f"has no {'label' if path else 'path'}", "fill it in or delete the row")
-        if "/" in label or "\0" in label or label in (".", ".."):
+        if "/" in label or label in (".", "..") or not label.isprintable():
             raise refuse(number, f"has the label {label[:200]!r}", "name the class as one could name a folder")
         if part and part.casefold() not in PARTS:
             raise refuse(number, f"has the split {part[:200]!r}", f"write one of {', '.join(PARTS)}")

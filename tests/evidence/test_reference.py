@@ -177,7 +177,10 @@ def test_look_ahead_counts_and_makes_nothing(photographs, tmp_path, monkeypatch)
     )
     small = {"image_size": 32, "num_folds": 3}
     step = PLAN[0]._replace(profile="smoke", overrides=small, folds=(0, 1, 2))
-    (line,) = reference.look_ahead({"waste8": str(photographs)}, [step], tmp_path / "results")
+    with pytest.raises(ReproError, match="--waste8: .* is not waste8 but .*: give the photographs of waste8"):
+        list(reference.look_ahead({"waste8": str(photographs)}, [step], tmp_path / "results"))
+    step = step._replace(data=photographs.name)
+    (line,) = reference.look_ahead({photographs.name: str(photographs)}, [step], tmp_path / "results")
     assert line == "waste8: 24 of 24 runs to make, 8.8 core-hours planned, about 12 of training by a trial"
     assert not (tmp_path / "results").exists()
 

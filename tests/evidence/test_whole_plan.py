@@ -76,7 +76,7 @@ def test_every_row_of_the_plan_gives_every_line_of_the_ledger(tmp_path, monkeypa
     monkeypatch.setattr(checkpoint, "save", lambda *details: None)
     monkeypatch.setattr(pointing, "right_in_all", lambda runs: sorted(runs[0].predictions["image"]))
     monkeypatch.setattr(measures, "measure_cause", lambda *details: measure_cause(*details).assign(flipped=True))
-    paths = {data: draw(tmp_path / f"made_{data}", seed) for seed, data in enumerate(("trashnet", "waste8"))}
+    paths = {data: draw(tmp_path / data, seed) for seed, data in enumerate(("trashnet", "waste8"))}
     small = {step.row: TINY | LARGER.get(step.row, {}) for step in PLAN}
     folds = {step.row: FOLDS.get(step.row, (0, 1)) for step in PLAN}
     steps = [step._replace(profile="cpu", folds=folds[step.row], overrides=small[step.row]) for step in PLAN]

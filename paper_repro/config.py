@@ -23,8 +23,8 @@ class Arm:
 
     network: one of `ATTENTION`, in the backbone of the profile, or one of `PLAIN_CNNS`.
     gate_init: where the gates start (see `model.SqueezeExcitation`).
-    last_norm: "default", or "zero": the last BatchNorm of every block starts at 0 (torchvision's
-        `zero_init_residual`; Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1).
+    last_norm: "default", or "zero": the last BatchNorm of every block starts at 0 (torchvision's `zero_init_residual`;
+    Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1).
     labels: "true", or "shuffled": training and validation labels are permuted and mean nothing.
     stickers: "none", "planted" or "untied" (see `stickers.StickerRule`).
     """

@@ -336,6 +336,20 @@ def small_bottle(rng):
     return screw_bottle(rng, "small", rng.uniform(0.05, 0.075), *tints)
 
 
+def splinters(rng, line, wall, glass, edge, neck, count, size):
+    """Pieces of a bottle at rest: its neck in three of five cases, and curved splinters.
+
+    neck: least and most height of the cut, and how ragged it is; count, size: least and most of the splinters.
+    """
+    low, high, ragged = neck
+    pieces = []
+    if rng.random() < 0.6:
+        pieces.append(at_rest(neck_piece(rng, line, wall, glass, edge, rng.uniform(low, high), ragged), "any", rng))
+    for _ in range(rng.integers(*count)):
+        pieces.append(at_rest(shard(rng, line, wall, glass, edge, rng.uniform(*size)), "any", rng))
+    return pieces
+
+
 def broken_bottle(rng):
     """A bottle that broke in two, the neck or only splinters of it beside the rest."""
     line, wall = drawn_line(rng, "long neck", "long neck", "bordeaux", "burgundy"), rng.uniform(0.035, 0.05)
@@ -343,10 +357,7 @@ def broken_bottle(rng):
     cut = rng.uniform(0.5, 0.68)
     body = bottom_piece(rng, line, wall, glass, edge, cut, rng.uniform(0.05, 0.13))
     pieces = [at_rest(*posed(body, rng, 0.6), rng)]
-    if rng.random() < 0.6:
-        pieces.append(at_rest(neck_piece(rng, line, wall, glass, edge, rng.uniform(0.68, 0.76), 0.06), "any", rng))
-    for _ in range(rng.integers(1, 5)):
-        pieces.append(at_rest(shard(rng, line, wall, glass, edge, rng.uniform(0.15, 0.3)), "any", rng))
+    pieces += splinters(rng, line, wall, glass, edge, neck=(0.68, 0.76, 0.06), count=(1, 5), size=(0.15, 0.3))
     return piled(pieces, rng, 0.45), "placed"
 
 
@@ -358,10 +369,7 @@ def shards(rng):
     if rng.random() < 0.75:
         foot = bottom_piece(rng, line, wall, glass, edge, rng.uniform(0.27, 0.36), rng.uniform(0.03, 0.06))
         pieces.append(at_rest(foot, "upright" if rng.random() < 0.5 else "any", rng))
-    if rng.random() < 0.6:
-        pieces.append(at_rest(neck_piece(rng, line, wall, glass, edge, rng.uniform(0.7, 0.8), 0.05), "any", rng))
-    for _ in range(rng.integers(5, 10)):
-        pieces.append(at_rest(shard(rng, line, wall, glass, edge, rng.uniform(0.2, 0.42)), "any", rng))
+    pieces += splinters(rng, line, wall, glass, edge, neck=(0.7, 0.8, 0.05), count=(5, 10), size=(0.2, 0.42))
     return piled(pieces, rng, 0.35), "placed"
 
 

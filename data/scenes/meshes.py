@@ -161,29 +161,6 @@ def ribbon(upper, lower, material):
     return Part(np.vstack([upper, lower]), quads(len(upper), 2), uv, material, faceted=True)
 
 
-def extruded(outline, height, material, bevel=0.12):
-    """A star-shaped outline (N, 2) drawn up to a height, with a rounded rim."""
-    outline = np.asarray(outline, float)
-    centre = outline.mean(0)
-    edge = bevel * 0.3
-    steps = [
-        (0, 0),
-        (1 - bevel, 0),
-        (1 - edge, edge),
-        (1, 0.35),
-        (1, 0.65),
-        (1 - edge, 1 - edge),
-        (1 - bevel, 1),
-        (0.5, 1),
-        (0, 1),
-    ]
-    rows = [np.c_[centre + (outline - centre) * scale, np.full(len(outline), z * height)] for scale, z in steps]
-    rows = [np.vstack([row, row[:1]]) for row in rows]
-    vertices = np.vstack(rows)
-    uv = (vertices[:, :2] - vertices[:, :2].min(0)) / np.ptp(vertices[:, :2], axis=0).max()
-    return Part(vertices, quads(len(outline) + 1, len(rows)), uv, material)
-
-
 def crumpled_sheet(rng, width, depth, amount, folds=22, count=150):
     """A sheet full of folds, drawn together where it is folded: (vertices, triangles, uv)."""
     uv, triangles = grid(count, count)

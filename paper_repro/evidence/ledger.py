@@ -43,7 +43,7 @@ def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFr
         text += _markdown_table(("from ImageNet weights", "what it comes to here", "evidence"), answered)
     if random := find_runs(reference / "leakage", "predictions.csv", "none"):
         table = tables.leakage(reference, groups["trashnet"])[["accuracy", "low", "high"]]
-        apart, mixed = (tables.interval(row, ".1%") for row in table.itertuples(index=False))
+        apart, mixed = (lines.interval(row, ".1%") for row in table.itertuples(index=False))
         beside = f"{mixed} under a random split (other test photographs, so not paired)"
         text += ["", f"Near-duplicates: `none` on {_names(random)} has {apart} where groups stay together, {beside}."]
     spent = tables.hours(reference)
@@ -72,7 +72,7 @@ def _accuracy_table(experiment: str, table: pd.DataFrame) -> list[str]:
     rows, count = [], table["runs"].iloc[0]
     for _, row in table.iterrows():
         scores = (100 * row[[name, f"{name}_low", f"{name}_high"]] for name in ("accuracy", "macro_f1"))
-        rows.append((f"`{row['arm']}`", *(tables.interval(score, ".1f") for score in scores)))
+        rows.append((f"`{row['arm']}`", *(lines.interval(score, ".1f") for score in scores)))
     runs = f"{count} runs each" if count > 1 else "one run each"
     return _markdown_table((f"{experiment}, {runs}", "accuracy, %", "macro-F1, %"), rows)
 

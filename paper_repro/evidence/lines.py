@@ -3,7 +3,7 @@
 A line has the columns of `COLUMNS`. Numbers of accuracies are in points, the others in the unit of their measure.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -327,8 +327,13 @@ def _unmeasured(data: str, test: str) -> dict:
 
 
 def _interval(estimate: Estimate, level: float) -> str:
-    low, high = estimate.interval(level)
-    return f"{estimate.value:.3f} [{low:.3f}, {high:.3f}]"
+    return interval((estimate.value, *estimate.interval(level)), ".3f")
+
+
+def interval(row: Iterable[float], form: str) -> str:
+    """An estimate and its limits as text."""
+    value, low, high = row
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _premise(folder: Path, data: str) -> dict:

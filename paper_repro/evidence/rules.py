@@ -84,23 +84,6 @@ def check_machines(facts: Mapping[tuple[str, int, int], dict], family: Sequence[
                     )
 
 
-def holm(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Holm's corrected p-values (m,) and the level (m,) at which each verdict is taken.
-
-    The i-th smallest of m p-values is tested at 5 % / (m - i + 1) as long as all smaller ones were rejected; those that
-    are not rejected share the level at which the first of them failed. Therefore the interval at a hypothesis's level
-    excludes its bound exactly where Holm rejects it. A NaN, a contrast without all its runs, counts as 1.
-    """
-    # Not statsmodels' multipletests, which collects garbage at every call: a second in a process that holds torch.
-    filled = np.where(np.isnan(p), 1.0, p)
-    order, remaining = np.argsort(filled, kind="stable"), np.arange(len(p), 0, -1)
-    corrected = np.minimum(1, np.maximum.accumulate(filled[order] * remaining))
-    rejected = corrected <= LEVEL
-    levels = LEVEL / np.where(rejected, remaining, (~rejected).sum())
-    back = np.argsort(order)
-    return corrected[back], levels[back]
-
-
 def family_table(
     correct: pd.DataFrame, family: Sequence[Contrast], groups: pd.Series, size_ratio: float
 ) -> pd.DataFrame:
@@ -128,7 +111,7 @@ def family_table(
         found.append((contrast, gain, statistics.two_way(gain, groups), new))
     folds = [planned_folds(gain, contrast.repeats) for contrast, gain, *_ in found]
     p = np.array([_p(contrast, estimate) for contrast, _, estimate, _ in found])
-    p_holm, levels = holm(np.where(np.array(folds) == FOLDS, p, np.nan))
+    p_holm, levels = statistics.holm(np.where(np.array(folds) == FOLDS, p, np.nan))
     rows = []
     for i, ((contrast, gain, estimate, new), level) in enumerate(zip(found, levels, strict=True)):
         coverage = 2 * level if contrast.no_worse else level

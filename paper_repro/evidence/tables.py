@@ -3,7 +3,7 @@
 What the first edition asks of its own experiments, from ImageNet weights and of near-duplicates, stands here as well.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -157,12 +157,6 @@ def difference(found: pd.Series) -> str:
     if np.isnan(low):
         return f"{value:+.1f} points (one fold, no interval over folds)"
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}], Holm p = {found['p_holm']:.3f}"
-
-
-def interval(row: Iterable[float], form: str) -> str:
-    """An estimate and its limits as text."""
-    value, low, high = row
-    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def title(folder: str) -> str:

@@ -103,10 +103,10 @@ def kept():
 
 def test_holm_levels_by_hand():
     """0.001 passes 5 % / 4; 0.02 fails 5 % / 3, so all that follow stay at that level; a missing one counts."""
-    corrected, levels = rules.holm(np.array([0.03, 0.001, np.nan, 0.02]))
+    corrected, levels = statistics.holm(np.array([0.03, 0.001, np.nan, 0.02]))
     assert levels.tolist() == pytest.approx([0.05 / 3, 0.05 / 4, 0.05 / 3, 0.05 / 3])
     assert corrected.tolist() == pytest.approx(multipletests([0.03, 0.001, 1, 0.02], method="holm")[1])
-    assert rules.holm(np.array([0.2]))[1].tolist() == [0.05]
+    assert statistics.holm(np.array([0.2]))[1].tolist() == [0.05]
 
 
 def test_an_interval_excludes_zero_exactly_where_holm_rejects():
@@ -114,7 +114,7 @@ def test_an_interval_excludes_zero_exactly_where_holm_rejects():
     rng, rejections = np.random.default_rng(3), 0
     for _ in range(100):
         family = [Estimate(value, 1.0, 9) for value in rng.normal(2, 2, 5)]
-        corrected, levels = rules.holm(np.array([estimate.p() for estimate in family]))
+        corrected, levels = statistics.holm(np.array([estimate.p() for estimate in family]))
         for estimate, p, level in zip(family, corrected, levels, strict=True):
             low, high = estimate.interval(level)
             assert (low > 0 or high < 0) == (p <= 0.05)
@@ -128,7 +128,7 @@ def test_family_without_a_true_difference_rarely_finds_one():
     for _ in range(100):
         first, *others = (pd.Series((rng.random(len(index)) < 0.7).astype(float), index) for _ in range(4))
         p = np.array([statistics.two_way(other - first, groups).p() for other in others])
-        wrong += (rules.holm(p)[0] <= 0.05).any()
+        wrong += (statistics.holm(p)[0] <= 0.05).any()
     assert 1 <= wrong <= 12
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 DISTANCE = 4.0  # from the camera to the object after scaling the world; the same in all scenes (see render.py)
-AREA = (0.28, 0.56)  # share of the frame that the object's outline covers
+AREA = (0.36, 0.56)  # share of the frame that the object's outline covers
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def draw_view(rng):
         roll=rng.normal(0, 0.06),
         field=np.deg2rad(rng.uniform(20, 50)),
         area=float(np.exp(rng.uniform(*np.log(AREA)))),
-        place=tuple(rng.uniform(-0.6, 0.6, 2)),
+        place=tuple(rng.uniform(-0.5, 0.5, 2)),
         aperture=DISTANCE * rng.choice([0.002, 0.004, 0.01]),
     )
 
@@ -75,7 +75,7 @@ def framed(view, parts):
         screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
         distance *= (_outline_area(screen, parts) / view.area) ** 0.5
     screen = _project(vertices, centre + backwards * distance, backwards, right, up, half)
-    room = 1.10 - np.ptp(screen, axis=0) / 2  # the frame may cut a little
+    room = 1.14 - np.ptp(screen, axis=0) / 2  # the frame may cut a little
     if (room < 0).any():
         return None
     middle = (screen.max(0) + screen.min(0)) / 2
@@ -117,7 +117,7 @@ def develop(radiance, irradiance, albedo, rng):
     automatic that looked at the object would write the object's colour into the background.
     """
     expected = irradiance / np.pi * np.sqrt(0.3 * albedo.mean())
-    exposure = np.exp(rng.uniform(*np.log([0.27, 0.95]))) / (expected @ [0.21, 0.72, 0.07])
+    exposure = np.exp(rng.uniform(*np.log([0.36, 0.85]))) / (expected @ [0.21, 0.72, 0.07])
     balance = (irradiance.mean() / irradiance) ** rng.uniform(0.3, 1) * np.exp(rng.normal(0, 0.1, 3))
     image = radiance * exposure * balance
     size = len(image)

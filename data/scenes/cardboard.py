@@ -58,12 +58,12 @@ class Board:
 
 
 def drawn_board(rng, printed=0.7):
-    """A board, its outside often printed or of another colour than its inside."""
+    """A board, its outside often printed or of another colour than its inside; a part has a brand all over it."""
     colour = board_colour(rng)
     inside = board(rng, colour)
     outside = inside if rng.random() < 0.6 else board(rng)
     if rng.random() < printed:
-        outside = printed_board(rng, outside)
+        outside = printed_board(rng, outside) if rng.random() < 0.65 else grime(0.9 * label(rng), rng, 0.4)
     return Board(matte(outside), matte(inside), matte(flutes(rng, colour)), colour)
 
 
@@ -428,14 +428,14 @@ def egg_tray(rng):
 
 
 KINDS = {
-    "open box": (0.32, open_box),
-    "closed box": (0.26, closed_box),
-    "pizza box": (0.02, pizza_box),
-    "carton": (0.02, carton),
+    "open box": (0.42, open_box),
+    "closed box": (0.34, closed_box),
+    "pizza box": (0.01, pizza_box),
+    "carton": (0.01, carton),
     "drink carton (hard)": (0.01, drink_carton),
-    "torn board": (0.2, torn_board),
-    "flattened box": (0.02, flattened_box),
+    "torn board": (0.14, torn_board),
+    "flattened box": (0.01, flattened_box),
     "scraps": (0.01, scraps),
-    "tube": (0.06, tube),
-    "egg tray": (0.08, egg_tray),
+    "tube": (0.02, tube),
+    "egg tray": (0.03, egg_tray),
 }

@@ -55,8 +55,8 @@ def glass_of(rng, *tints):
 
 
 def whole(rng, line, wall, floor, *tints):
-    """A vessel that is whole, as a list of one part; painted in one of twenty cases."""
-    glass = glossy(random_colour(rng), 0.15) if rng.random() < 0.05 else glass_of(rng, *tints)[0]
+    """A vessel that is whole, as a list of one part; painted in one of twelve cases."""
+    glass = glossy(random_colour(rng), 0.15) if rng.random() < 0.08 else glass_of(rng, *tints)[0]
     return [turned(hollow(line, wall, floor), glass, 120)]
 
 
@@ -258,7 +258,7 @@ def drawn_line(rng, *names):
 def beer_bottle(rng):
     """A beer or lemonade bottle, mostly with a label, sometimes with its crown cap or a rest of the drink."""
     line, wall = drawn_line(rng, "long neck", "long neck", "stubby"), rng.uniform(0.025, 0.04)
-    parts = whole(rng, line, wall, 0.06, "brown", "brown", "green", "green", "clear", "amber", "blue")
+    parts = whole(rng, line, wall, 0.06, "brown", "green", "clear", "amber", "blue", "aqua", "grey", "rose")
     if rng.random() < 0.75:
         bottom, share = rng.uniform(0.15, 0.3), rng.choice([0.35, 0.45, 1], p=[0.4, 0.4, 0.2])
         parts += sticker(rng, line, bottom, bottom + rng.uniform(0.35, 0.5), share)
@@ -274,7 +274,7 @@ def beer_bottle(rng):
 def wine_bottle(rng):
     """A wine bottle: a small label, the foil of its cork left on the neck in half the cases."""
     line, wall = drawn_line(rng, "bordeaux", "burgundy"), rng.uniform(0.03, 0.045)
-    parts = whole(rng, line, wall, 0.16, "dark green", "dark green", "green", "brown", "clear", "amber", "blue", "grey")
+    parts = whole(rng, line, wall, 0.16, "dark green", "green", "brown", "clear", "amber", "blue", "grey", "rose")
     if rng.random() < 0.8:
         bottom = rng.uniform(0.2, 0.4)
         parts += sticker(rng, line, bottom, bottom + rng.uniform(0.35, 0.5), rng.uniform(0.32, 0.48))
@@ -289,7 +289,7 @@ def jar(rng):
     """A jar for jam or pickles, mostly lying, empty or smeared; its lid is gone, beside it or, seldom, on it."""
     radius, height, wall = rng.uniform(0.36, 0.46), rng.uniform(0.75, 1.15), rng.uniform(0.035, 0.055)
     line = jar_line(radius, height)
-    parts = whole(rng, line, wall, 0.08, "clear", "clear", "clear", "clear", "aqua", "green", "amber", "blue", "brown")
+    parts = whole(rng, line, wall, 0.08, "clear", "clear", "aqua", "green", "amber", "blue", "brown", "rose", "grey")
     if rng.random() < 0.55:
         parts += sticker(rng, line, height * 0.2, height * rng.uniform(0.5, 0.68), rng.choice([0.35, 0.5, 1]))
     if rng.random() < 0.5:
@@ -415,13 +415,13 @@ def tumbler(rng):
 
 
 KINDS = {
-    "beer bottle": (0.3, beer_bottle),
-    "wine bottle": (0.24, wine_bottle),
-    "jar": (0.26, jar),
-    "juice bottle": (0.1, juice_bottle),
-    "small bottle": (0.02, small_bottle),
-    "broken bottle": (0.05, broken_bottle),
-    "shards": (0.01, shards),
+    "beer bottle": (0.36, beer_bottle),
+    "wine bottle": (0.26, wine_bottle),
+    "jar": (0.3, jar),
+    "juice bottle": (0.03, juice_bottle),
+    "small bottle": (0.01, small_bottle),
+    "broken bottle": (0.02, broken_bottle),
+    "shards": (0.005, shards),
     "stemmed glass": (0.01, stemmed_glass),
-    "tumbler (hard)": (0.01, tumbler),
+    "tumbler (hard)": (0.005, tumbler),
 }

@@ -53,7 +53,7 @@ def sheet(rng, value=(0.45, 0.75), roughness=(0.2, 0.36), colour=(1, 1, 1)):
 
 def naked(rng):
     """Unpainted metal: steel or aluminium, the gold lacquer of tins, copper, or rusty sheet."""
-    sort = rng.choice(["sheet", "polished", "gold", "coppery", "rusty"], p=[0.54, 0.08, 0.13, 0.07, 0.18])
+    sort = rng.choice(["sheet", "polished", "gold", "coppery", "rusty"], p=[0.4, 0.08, 0.2, 0.14, 0.18])
     if sort == "polished":
         return bare_metal(rng, rng.uniform(0.08, 0.2), "Cr")
     if sort == "rusty":
@@ -65,7 +65,7 @@ def naked(rng):
 
 def lacquered(rng, rust=0.0):
     """A can's skin: a brand print, one colour with a little print, or aluminium that shows through; worn."""
-    sort = rng.choice(["print", "plain", "silver"], p=[0.6, 0.2, 0.2])
+    sort = rng.choice(["print", "plain", "silver"], p=[0.66, 0.24, 0.1])
     texture = label(rng, 800, 512)
     if sort == "plain":
         texture = 0.15 * texture + 0.85 * random_colour(rng, (0.05, 0.9), (0.1, 0.85))
@@ -352,12 +352,12 @@ def foil_tray(rng):
 
 
 KINDS = {
-    "can": (0.26, can),
-    "crushed can": (0.34, crushed_can),
-    "food tin": (0.22, food_tin),
-    "foil ball": (0.06, foil_ball),
-    "foil sheet": (0.03, foil_sheet),
-    "foil tray": (0.04, foil_tray),
+    "can": (0.36, can),
+    "crushed can": (0.28, crushed_can),
+    "food tin": (0.26, food_tin),
+    "foil ball": (0.02, foil_ball),
+    "foil sheet": (0.01, foil_sheet),
+    "foil tray": (0.02, foil_tray),
     "jar lids": (0.01, jar_lids),
     "bottle caps": (0.01, bottle_caps),
     "spray can": (0.01, spray_can),

@@ -136,7 +136,7 @@ def ball(rng):
 
 
 def _page_kind(rng):
-    return rng.choice(["letter", "notes", "news", "flyer", "blank"], p=[0.27, 0.22, 0.15, 0.08, 0.28])
+    return rng.choice(["letter", "notes", "news", "flyer", "blank"], p=[0.25, 0.2, 0.13, 0.16, 0.26])
 
 
 def _pasted(rng, vertices, triangles, facets, scale, material):
@@ -460,13 +460,13 @@ def plate(rng):
 
 
 KINDS = {
-    "ball": (0.34, ball),
-    "crumpled sheet": (0.3, crumpled_sheet),
-    "sheets": (0.06, sheets),
-    "newspaper": (0.18, newspaper),
-    "torn page": (0.03, torn_page),
-    "envelope": (0.02, envelope),
-    "bag": (0.03, bag),
+    "ball": (0.44, ball),
+    "crumpled sheet": (0.4, crumpled_sheet),
+    "sheets": (0.02, sheets),
+    "newspaper": (0.06, newspaper),
+    "torn page": (0.01, torn_page),
+    "envelope": (0.01, envelope),
+    "bag": (0.02, bag),
     "cup": (0.01, cup),
     "plate": (0.01, plate),
     "tissue (hard)": (0.01, tissue),

@@ -422,16 +422,16 @@ def smooth_cup(rng):
 
 
 KINDS = {
-    "drinks bottle": (0.14, drinks_bottle),
-    "canister": (0.3, canister),
-    "empty carrier bag": (0.08, empty_carrier_bag),
-    "full carrier bag": (0.16, full_carrier_bag),
-    "tied bag": (0.05, tied_bag),
-    "tub": (0.16, tub),
-    "cup": (0.03, cup),
-    "food tray": (0.05, food_tray),
-    "clamshell": (0.005, clamshell),
+    "drinks bottle": (0.04, drinks_bottle),
+    "canister": (0.38, canister),
+    "empty carrier bag": (0.06, empty_carrier_bag),
+    "full carrier bag": (0.36, full_carrier_bag),
+    "tied bag": (0.04, tied_bag),
+    "tub": (0.04, tub),
+    "cup": (0.02, cup),
+    "food tray": (0.02, food_tray),
+    "clamshell": (0.01, clamshell),
     "cutlery": (0.01, cutlery),
-    "caps": (0.005, caps),
+    "caps": (0.01, caps),
     "smooth cup (hard)": (0.01, smooth_cup),
 }

@@ -81,11 +81,11 @@ def grime(texture, rng, amount):
 def paper_white(rng):
     """The colour of a sheet: white, cream, grey, kraft brown or tinted."""
     tint = rng.random()
-    if tint < 0.4:
+    if tint < 0.28:
         return np.array([1, 1, 1]) * rng.choice([0.97, 0.9, 0.8]) - rng.uniform(0, 0.04, 3) * [0, 0.5, 1]
-    if tint < 0.6:
-        return hsv(rng.uniform(0.07, 0.1), rng.uniform(0.25, 0.45), rng.uniform(0.35, 0.75))
-    return hsv(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.2, 0.9))
+    if tint < 0.5:
+        return hsv(rng.uniform(0.06, 0.1), rng.uniform(0.25, 0.5), rng.uniform(0.35, 0.75))
+    return hsv(rng.random(), rng.uniform(0.08, 0.7), rng.uniform(0.2, 0.9))
 
 
 def page(rng, width=512, height=724, kind=None):
@@ -207,13 +207,13 @@ def _bar_code(draw, rng, x, y, width, height):
 
 
 def board_colour(rng):
-    """Of cardboard: brown in half the cases, else white, grey or tinted through."""
+    """Of cardboard: brown, white, grey, or tinted through."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.38:
         return hsv(rng.uniform(0.06, 0.1), rng.uniform(0.25, 0.52), rng.uniform(0.45, 0.78))
-    if kind < 0.8:
+    if kind < 0.68:
         return np.array([1, 0.99, 0.96]) * rng.uniform(0.35, 0.9)
-    return hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.35, 0.8))
+    return hsv(rng.random(), rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.85))
 
 
 def board(rng, colour=None, size=512):

@@ -367,15 +367,15 @@ def chocolate_foil(rng):
 
 
 KINDS = {
-    "crisp bag": (0.4, crisp_bag),
-    "sweet wrapper": (0.26, sweet_wrapper),
-    "apple core": (0.14, apple_core),
-    "cigarette packet": (0.04, cigarette_packet),
-    "cigarette butts": (0.02, cigarette_butts),
-    "sole": (0.1, sole),
+    "crisp bag": (0.5, crisp_bag),
+    "sweet wrapper": (0.32, sweet_wrapper),
+    "apple core": (0.06, apple_core),
+    "cigarette packet": (0.02, cigarette_packet),
+    "cigarette butts": (0.01, cigarette_butts),
+    "sole": (0.04, sole),
     "broken plate": (0.01, broken_plate),
     "broken mug": (0.01, broken_mug),
     "sponge": (0.01, sponge),
-    "glove": (0.005, glove),
-    "chocolate foil (hard)": (0.005, chocolate_foil),
+    "glove": (0.01, glove),
+    "chocolate foil (hard)": (0.01, chocolate_foil),
 }

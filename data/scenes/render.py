@@ -62,7 +62,7 @@ def start(threads=1):
     drjit.set_thread_count(threads)
 
 
-def photograph(label, seed, seeds, size=256, samples=24, kind=None, attempt=None):
+def photograph(label, seed, seeds, size=256, samples=16, kind=None, attempt=None):
     """The picture of an object of class `label`.
 
     The place, the light and the view are drawn first and stay. Objects are then drawn until one fits the frame, is

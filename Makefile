@@ -1,6 +1,6 @@
 ## Variables of `make reproduce`, which is also what a bare `make` does:
 ##   PROFILE=smoke|cpu|transfer|waste8|paper (or the path of a YAML file)   DATA=folder-zip-or-CSV   OUT=results/name
-##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=address of another index for torch
+##   SET='{"epochs": 2, "folds": [0]}' (any keys of the profile)   TORCH_INDEX=index of torch's build, else chosen by itself
 ##   DRY_RUN=1 (say how many trainings, hours and GB it takes; make no result)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -20,14 +20,25 @@ reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile an
 	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(VENV)/torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transfer]'
+	@touch $@
+
+# On Linux x86-64 without an NVIDIA driver torch's build for processors does: 1 GB instead of 6. Others get it from pip.
+CPU_INDEX := $(shell test "$$(uname -sm)" = "Linux x86_64" && test ! -e /proc/driver/nvidia && \
+	! command -v nvidia-smi >/dev/null && echo https://download.pytorch.org/whl/cpu)
+ANSWERS = $(BIN)/python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)'
+TORCH_FROM = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
+	torch torchvision --index-url
+
+$(VENV)/torch: constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it, or name one with" \
 		"make PYTHON=/path/to/python3.12"; exit 2; }
-	@echo "Installing the environment into $(VENV): some minutes and up to 6 GB, once"
+	@echo "Installing the environment into $(VENV): some minutes and 1 to 6 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -z "$(TORCH_INDEX)" || $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt \
-		--index-url "$(TORCH_INDEX)" torch torchvision
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transfer]'
+	@if test -n "$(TORCH_INDEX)"; then $(TORCH_FROM) "$(TORCH_INDEX)"; elif test -n "$(CPU_INDEX)"; then \
+		{ $(ANSWERS) "$(CPU_INDEX)/torch/" && $(TORCH_FROM) "$(CPU_INDEX)"; } 2>/dev/null || \
+		echo "$(CPU_INDEX) does not answer: torch comes from pip's own index, with 5 GB that only a GPU needs"; fi
 	@touch $@
 
 # What only one target needs: the extra of that name.

@@ -24,7 +24,7 @@ from paper_repro.gradcam import GradCAM
 from paper_repro.photographs.folders import Entry, is_picture, open_items, read_file
 from paper_repro.photographs.folds import near_duplicate_groups
 from paper_repro.photographs.pictures import reason_for, square_picture, squash
-from paper_repro.runs import PACKAGE, PACKAGED, Run, load_run
+from paper_repro.runs import PACKAGE, Run, load_run, packages
 
 DEFAULT = "package:trashnet/stage"
 SHOWN = 384  # longest side of a picture on the page, pixels
@@ -44,7 +44,7 @@ class Network(NamedTuple):
 
 
 class Photograph(NamedTuple):
-    """name: the path, as messages show it. folder: the name of the folder it lies in, "" for a single file."""
+    """name: the path, as messages show it. folder: the name of the folder it was found in, "" for a single file."""
 
     name: str
     folder: str
@@ -88,7 +88,7 @@ def open_network(name: str, layer: str | None = None) -> Network:
     Raises:
         ReproError: no such network or layer.
     """
-    if (PACKAGED / name / "done").exists() and not os.path.exists(name):
+    if PACKAGE + name in packages() and not os.path.exists(name):
         name = PACKAGE + name
     run = load_run(name)
     layers = stage_layers(run.model)
@@ -135,8 +135,7 @@ def find(paths: Sequence[Path], out: Path, archives: ExitStack) -> list[Photogra
             place = path.joinpath(*parts)
             if details and is_picture(parts[-1]) and out.resolve() not in place.resolve().parents:
                 entry = Entry("", "/".join(parts), *details)
-                inside = parts[-2] if len(parts) > 1 else ""
-                photograph = Photograph(_readable(place), inside, partial(read, entry))
+                photograph = Photograph(_readable(place), place.parent.name, partial(read, entry))
                 found.setdefault(str(place.resolve()), photograph)
     if not found:
         raise ReproError(f"no photograph in {', '.join(map(brief, paths))}: give JPEG or PNG files, or their folder")
@@ -269,11 +268,14 @@ def _write(out: Path, files: dict[str, bytes], strips: dict[str, bytes]) -> None
 def _decode(photograph: Photograph, networks: Sequence[Network]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """The photograph (H, W, 3) for the page, in its own shape, and its squares (S, S, 3) by S for the networks."""
     data = photograph.read()
-    square, (width, height) = square_picture(data, SHOWN)
+    sizes = {network.run.config.prepared_size for network in networks}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's; what matters is an error here
+        square, (width, height) = square_picture(data, SHOWN)
+        squares = {size: square_picture(data, size)[0] for size in sizes}
     scale = SHOWN / max(width, height)
     shape = max(1, round(width * scale)), max(1, round(height * scale))
-    sizes = {network.run.config.prepared_size for network in networks}
-    return np.asarray(Image.fromarray(square).resize(shape)), {size: square_picture(data, size)[0] for size in sizes}
+    return np.asarray(Image.fromarray(square).resize(shape)), squares
 
 
 def _answers(network: Network, squares: list[dict[int, np.ndarray]]) -> list[Answer]:
@@ -283,10 +285,13 @@ def _answers(network: Network, squares: list[dict[int, np.ndarray]]) -> list[Ans
     run, familiar = network.run, network.familiar
     images = np.stack([by_size[run.config.prepared_size] for by_size in squares])
     inputs = to_input(images, run.config.image_size)  # (N, 3, S, S)
-    logits, features = trust.answer(run.model, inputs)  # (N, K), (N, D)
-    far = torch.full((len(images),), torch.nan)
+    far = torch.full((len(images),), torch.nan)  # (N,)
     if familiar:
+        logits, features = trust.answer(run.model, inputs)  # (N, K), (N, D)
         far = trust.distances(features, familiar.features)
+    else:
+        with torch.inference_mode():
+            logits = run.model(inputs)  # (N, K)
     answers = []
     for shares, cam, distance in zip(logits.softmax(dim=1), _maps(run, network.layer, inputs), far, strict=True):
         probabilities = dict(zip(run.classes, shares.tolist(), strict=True))

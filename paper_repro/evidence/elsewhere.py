@@ -12,11 +12,11 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from paper_repro import evaluate, trust
+from paper_repro import evaluate, runs, trust
 from paper_repro.augment import to_input
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.files import ReproError, atomic_write, csv_bytes
-from paper_repro.runs import PACKAGED, Run, load_run, packages
+from paper_repro.runs import Run, load_run, packages
 from paper_repro.workflow.processes import run_command
 
 # Class of waste8 -> the answers of a network of TrashNet's classes that count as right.
@@ -89,7 +89,7 @@ def main() -> None:
             raise ReproError(f"WASTE8: {args.waste8} is not waste8 but {dataset.name}: give the photographs of waste8")
         tables.append(measure(run, dataset).assign(network=name))
     table = pd.concat(tables, ignore_index=True)
-    with atomic_write(PACKAGED / "elsewhere.csv") as path:
+    with atomic_write(runs.PACKAGED / "elsewhere.csv") as path:
         path.write_bytes(csv_bytes(table, "%.4g"))
     print(table.round(3).to_string(index=False))
 

@@ -95,7 +95,7 @@ def make(name: str, config: Config, arm: str, package: Package, scratch: Path, q
         changed += int((logits.argmax(dim=1).numpy() != before).sum())
         tested.append(run.predictions)
     distances = torch.cat(far)
-    if changed > CHANGED * len(distances):
+    if changed > max(1, CHANGED * len(distances)):  # one of a few hundred says nothing
         reason = f"rounding to bfloat16 changes {changed} of {len(distances)} answers"
         raise ReproError(f"{name}/{arm}: {reason}: keep it in single precision")
     details, history, model, learnt = dict(run.environment), run.history, run.model, parts.train

@@ -158,40 +158,44 @@ def remarks(answers: dict[str, Answer], truth: str | None = None) -> list[str]:
     for name, answer in answers.items():
         said, share = answer.said, answer.probabilities[answer.said]
         if truth is not None and said != truth:
-            found.append(f"{name} is wrong: it says {said}, and the folder says {truth}.")
+            found.append(f"The network {name} is wrong: it says {said}, and the folder says {truth}.")
         if answer.unlike:
-            found.append(f"The photograph is unlike what {name} has seen: its answer may be worth nothing here.")
+            found.append(
+                f"The photograph is unlike what the network {name} has seen: its answer may be worth nothing here."
+            )
         if share < UNSURE:
-            found.append(f"{name} is unsure: it says {said} with {share:.0%} alone.")
+            found.append(f"The network {name} is unsure: it says {said} with {share:.0%} alone.")
         if not answer.cam.any():
-            found.append(f"The map of {name} is empty: at this layer nothing speaks for {said}.")
+            found.append(f"The map of the network {name} is empty: at this layer nothing speaks for {said}.")
     if len({answer.said for answer in answers.values()}) > 1:
         found.append(f"The networks disagree: {', '.join(f'{name} says {a.said}' for name, a in answers.items())}.")
     return found
 
 
-def about(network: Network) -> list[str]:
-    """What the network was trained on and how far to trust it, a paragraph each."""
-    run, metrics = network.run, network.run.metrics
-    learnt = run.environment.get(
-        "trained_on", f"{run.environment['images']['train']:,} photographs of {run.config.data}"
-    )
-    low, high = metrics["accuracy_interval"]
-    lines = [
-        f"{network.name} was trained on {learnt}. It knows {len(run.classes)} classes, {', '.join(run.classes)}, and "
-        "gives one of them to every photograph, whatever it shows.",
-        f"On {metrics['images']:,} photographs of the same collection that were kept out of training, "
-        f"{metrics['accuracy']:.1%} of the answers were right (95 % interval {low:.1%} to {high:.1%}). On photographs "
-        "of another kind, with another ground, light or several objects, expect fewer.",
-    ]
-    if network.familiar:
+def about(networks: Sequence[Network]) -> list[str]:
+    """What the networks were trained on and how far to trust them and the page, a paragraph each."""
+    lines = []
+    for network in networks:
+        facts, metrics, whole = network.run.environment, network.run.metrics, network.run.fold < 0
+        learnt = facts.get("trained_on", f"{facts['images']['train']:,} photographs of {network.run.config.data}")
+        low, high = metrics["accuracy_interval"]
         lines.append(
-            "A photograph is marked as unlike what the network has seen if its features lie further from the training "
-            f"photographs than those of {1 - trust.MARKED:.0%} of such kept-out photographs. No mark is no promise."
+            f"The network {network.name} was trained on {learnt}. "
+            f"{'Networks trained in the same way on a part of them were' if whole else 'It was'} right for "
+            f"{metrics['accuracy']:.1%} of {metrics['images']:,} others of the same collection (95% interval {low:.1%} "
+            f"to {high:.1%}). On photographs of another kind, with another ground, light or several objects, expect fewer."
+        )
+    classes = networks[0].run.classes
+    lines.append(f"Every photograph gets one of {len(classes)} answers, whatever it shows: {', '.join(classes)}.")
+    if all(network.familiar for network in networks):
+        lines.append(
+            "A photograph is marked as unlike what a network has seen if its features lie further from the training "
+            f"photographs than those of {1 - trust.MARKED:.0%} of others of the same collection. A photograph without "
+            "this mark may still get a wrong answer."
         )
     else:
-        lines.append("How unlike its training photographs a photograph is, is not known for this network.")
-    return lines
+        lines.append("Whether a photograph is unlike the training photographs was not measured for these networks.")
+    return [*lines, "A map shows which places speak for the answer, scaled to its own maximum. It proves no reason."]
 
 
 def explain(paths: Sequence[Path], networks: Sequence[Network], out: Path) -> tuple[int, list[tuple[str, str]]]:
@@ -240,10 +244,11 @@ def explain(paths: Sequence[Path], networks: Sequence[Network], out: Path) -> tu
         raise ReproError(f"none of the {len(problems)} photographs can be read, such as {': '.join(problems[0])}")
     table = pd.DataFrame(rows)
     checks = _checks(table, networks, np.stack(small)) if labelled else []
-    lines = [line for network in networks for line in about(network)]
-    values = {"about": lines, "problems": problems, "checks": checks, "photographs": cards}
-    title = f"What {' and '.join(network.name for network in networks)} see in {len(cards)} photographs"
-    page = webpage.render("explain.html", title=title, classes=networks[0].run.classes, **values)
+    values = {"about": about(networks), "problems": problems, "checks": checks, "photographs": cards}
+    title = f"{len(cards)} photographs, explained by {' and '.join(network.name for network in networks)}"
+    page = webpage.render(
+        "explain.html", title=title, classes=networks[0].run.classes, card_width=8 + 9 * len(networks), **values
+    )
     _write(out, {"index.html": page.encode(), "predictions.csv": csv_bytes(table, "%.5g")}, strips)
     return len(cards), problems
 
@@ -323,7 +328,7 @@ def _card(number, name, picture, answers, truth, networks) -> tuple[dict, bytes]
                 "alt": f"Map of {title} for {answer.said}" + _where(answer.cam),
             }
         )
-    card = {"number": number, "name": name, "remarks": remarks(answers, truth), "answers": shown}
+    card = {"number": number, "name": _short(name), "remarks": remarks(answers, truth), "answers": shown}
     return card | {"picture": webpage.address(webpage.jpeg(picture))}, webpage.jpeg(np.hstack(maps))
 
 
@@ -341,6 +346,11 @@ def _row(name: str, network: str, answer: Answer, truth: str | None) -> dict:
     row: dict[str, Any] = {"photograph": name, "network": network} | ({} if truth is None else {"truth": truth})
     row |= {"predicted": answer.said} | {f"p_{label}": share for label, share in answer.probabilities.items()}
     return row | {"map_maximum": float(answer.cam.max()), "distance": answer.distance, "unlike": answer.unlike}
+
+
+def _short(name: str) -> str:
+    """The name of a file with that of its folder."""
+    return "/".join(PurePath(name).parts[-2:])
 
 
 def _plain(name: str) -> str:
@@ -362,16 +372,14 @@ def _checks(table: pd.DataFrame, networks: Sequence[Network], small: np.ndarray)
         frame = part[["image", "truth", *(f"p_{name}" for name in classes)]]
         found = evaluate.metrics(frame, classes, groups)
         low, high = found["accuracy_interval"]
-        sentence = (
-            f"{found['accuracy']:.1%} of {len(frame)} answers are right (95 % interval {low:.1%} to {high:.1%}). "
-        )
+        sentence = f"{found['accuracy']:.1%} of {len(frame)} answers are right (95% interval {low:.1%} to {high:.1%}). "
         sentence += "The truth is the name of each photograph's folder."
         shares = frame.filter(like="p_").max(axis=1)
         wrong = shares[part["truth"] != part["predicted"]].nlargest(MOST_MISTAKES)
         mistakes = [
             {
                 "number": row + 1,
-                "name": part["image"][row],
+                "name": _short(part["image"][row]),
                 "text": f"{part['predicted'][row]} {share:.0%}, not {part['truth'][row]}",
             }
             for row, share in wrong.items()

@@ -85,7 +85,7 @@ def test_class_folders_give_the_accuracy(call, photographs, tmp_path):
     status, *_ = call(archive, "--network", "made/none")
     page, table = soup(tmp_path / "explained"), pd.read_csv(tmp_path / "explained" / "predictions.csv")
     right = (table["truth"] == table["predicted"]).mean()
-    assert status == 0 and f"{right:.1%} of 48 answers are right (95 % interval" in page.text
+    assert status == 0 and f"{right:.1%} of 48 answers are right (95% interval" in page.text
     counts = [[int(cell.text) for cell in row.select("td")] for row in page.select("table")[0].select("tbody tr")]
     assert np.sum(counts) == 48 and np.trace(counts) == round(right * 48)
     mistakes = page.select("main > ul a")
@@ -210,23 +210,25 @@ def test_what_a_reader_should_know():
     other = Answer({"glass": 0.1, "metal": 0.9}, "metal", map_, 0.3, False)
     doubtful = Answer({"glass": 0.4, "metal": 0.3}, "glass", torch.zeros(4, 4), 0.9, True)
     assert remarks({"none": doubtful, "stage": other}, "metal") == [
-        "none is wrong: it says glass, and the folder says metal.",
-        "The photograph is unlike what none has seen: its answer may be worth nothing here.",
-        "none is unsure: it says glass with 40% alone.",
-        "The map of none is empty: at this layer nothing speaks for glass.",
+        "The network none is wrong: it says glass, and the folder says metal.",
+        "The photograph is unlike what the network none has seen: its answer may be worth nothing here.",
+        "The network none is unsure: it says glass with 40% alone.",
+        "The map of the network none is empty: at this layer nothing speaks for glass.",
         "The networks disagree: none says glass, stage says metal.",
     ]
 
 
 def test_first_lines_say_how_far_to_trust_it(packages):
     """What a network was trained on, its accuracy with the interval, and the mark; a run of one's own has no mark."""
-    text = "\n".join(about(open_network("made/stage")))
-    metrics = packages["made/stage"].metrics
-    assert "stage was trained on 48 noisy pictures." in text and f"{metrics['accuracy']:.1%} of the answers" in text
-    assert "is marked as unlike what the network has seen" in text
-    own = open_network("made/stage")
-    own.run.environment.pop("familiar")
-    assert "is not known for this network" in about(own._replace(familiar=load_familiar(own.run)))[-1]
+    network, metrics = open_network("made/stage"), packages["made/stage"].metrics
+    text = "\n".join(about([network]))
+    assert (
+        "stage was trained on 48 noisy pictures. Networks trained in the same way on a part of them were right" in text
+    )
+    assert f"{metrics['accuracy']:.1%} of {metrics['images']} others of the same collection (95% interval" in text
+    assert "is marked as unlike what a network has seen" in text
+    network.run.environment.pop("familiar")
+    assert "was not measured" in "".join(about([network._replace(familiar=load_familiar(network.run))]))
 
 
 def test_arms_of():

@@ -22,7 +22,7 @@ REFERENCE = "none"
 
 def accuracy_finding(arm: str, accuracy: float, low: float, high: float, chance: float) -> str:
     """A sentence on one arm's accuracy with its 95 % interval, beside always naming the most frequent class."""
-    found = f"{arm} is right for {accuracy:.1%} of the photographs (95 % interval {low:.1%} to {high:.1%})."
+    found = f"{arm} is right for {accuracy:.1%} of the photographs (95% interval {low:.1%} to {high:.1%})."
     if low > chance:
         return f"{found} Always naming the most frequent class would be right for {chance:.1%}."
     return f"{found} This is not surely more than {chance:.1%}, what always naming the most frequent class gives."
@@ -39,7 +39,7 @@ def difference_finding(
         photographs: that both arms were tested on.
     """
     text = f"{arm} minus {REFERENCE}: {100 * value:+.1f} points "
-    text += f"({100 * (1 - level):.3g} % interval {100 * low:+.1f} to {100 * high:+.1f})."
+    text += f"({100 * (1 - level):.3g}% interval {100 * low:+.1f} to {100 * high:+.1f})."
     if trainings < 2:
         return (
             f"{text} This cannot be decided: each arm was trained once, and another training may give another "

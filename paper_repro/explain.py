@@ -160,9 +160,7 @@ def remarks(answers: dict[str, Answer], truth: str | None = None) -> list[str]:
         if truth is not None and said != truth:
             found.append(f"The network {name} is wrong: it says {said}, and the folder says {truth}.")
         if answer.unlike:
-            found.append(
-                f"The photograph is unlike what the network {name} has seen: its answer may be worth nothing here."
-            )
+            found.append(f"Unlike what the network {name} has seen: its answer may be worth nothing here.")
         if share < UNSURE:
             found.append(f"The network {name} is unsure: it says {said} with {share:.0%} alone.")
         if not answer.cam.any():
@@ -183,7 +181,7 @@ def about(networks: Sequence[Network]) -> list[str]:
             f"The network {network.name} was trained on {learnt}. "
             f"{'Networks trained in the same way on a part of them were' if whole else 'It was'} right for "
             f"{metrics['accuracy']:.1%} of {metrics['images']:,} others of the same collection (95% interval {low:.1%} "
-            f"to {high:.1%}). On photographs of another kind, with another ground, light or several objects, expect fewer."
+            f"to {high:.1%}). Expect fewer on photographs of another kind, with another ground, light or several objects."
         )
     classes = networks[0].run.classes
     lines.append(f"Every photograph gets one of {len(classes)} answers, whatever it shows: {', '.join(classes)}.")

@@ -211,7 +211,7 @@ def test_what_a_reader_should_know():
     doubtful = Answer({"glass": 0.4, "metal": 0.3}, "glass", torch.zeros(4, 4), 0.9, True)
     assert remarks({"none": doubtful, "stage": other}, "metal") == [
         "The network none is wrong: it says glass, and the folder says metal.",
-        "The photograph is unlike what the network none has seen: its answer may be worth nothing here.",
+        "Unlike what the network none has seen: its answer may be worth nothing here.",
         "The network none is unsure: it says glass with 40% alone.",
         "The map of the network none is empty: at this layer nothing speaks for glass.",
         "The networks disagree: none says glass, stage says metal.",

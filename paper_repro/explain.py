@@ -181,7 +181,7 @@ def about(networks: Sequence[Network]) -> list[str]:
             f"The network {network.name} was trained on {learnt}. "
             f"{'Networks trained in the same way on a part of them were' if whole else 'It was'} right for "
             f"{metrics['accuracy']:.1%} of {metrics['images']:,} others of the same collection (95% interval {low:.1%} "
-            f"to {high:.1%}). Expect fewer on photographs of another kind, with another ground, light or several objects."
+            f"to {high:.1%}). Expect fewer where the ground, the light or the number of objects is another."
         )
     classes = networks[0].run.classes
     lines.append(f"Every photograph gets one of {len(classes)} answers, whatever it shows: {', '.join(classes)}.")

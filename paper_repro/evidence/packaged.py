@@ -102,6 +102,7 @@ def make(name: str, config: Config, arm: str, package: Package, scratch: Path, q
     if package.whole:
         learnt, seed = np.flatnonzero(~dataset.table["excluded"].to_numpy(bool)), config.num_folds
         model, history = train_whole(config, arm, dataset, learnt, seed)
+        model.load_state_dict(rounded(model.state_dict()))
         seen = _kept(model, dataset, learnt, config)
         hours = round(float(history["seconds"].sum()) / 3600, 4)
         images = {"train": len(learnt), "validation": 0, "test": 0}
@@ -150,8 +151,7 @@ def _inputs(dataset: Dataset, rows: np.ndarray, config: Config) -> Iterator[Tens
 
 
 def _kept(model: torch.nn.Module, dataset: Dataset, rows: np.ndarray, config: Config) -> Tensor:
-    """`trust.keep` of the photographs `rows`, seen by the network as it is kept."""
-    model.load_state_dict(rounded(model.state_dict()))
+    """`trust.keep` of the photographs `rows`."""
     return trust.keep(trust.answer_all(model, _inputs(dataset, rows, config))[1], seed=0)
 
 

@@ -42,7 +42,7 @@ def explain(args: argparse.Namespace) -> int:
     name = args.network or DEFAULT
     names = arms_of(name, args.compare) if args.compare else [name]
     count, problems = explain(args.photographs, [open_network(name, args.layer) for name in names], args.out)
-    print(f"{count} photographs explained: open {args.out / 'index.html'}")
+    print(f"photographs explained: {count}; open {args.out / 'index.html'}")
     for photograph, reason in problems:
         print(f"not read: {photograph}: {reason}")
     return 1 if problems else 0

@@ -125,7 +125,7 @@ def find(paths: Sequence[Path], out: Path, archives: ExitStack) -> list[Photogra
     """
     found: dict[str, Photograph] = {}
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):  # False for a name that no file can have, too
             raise ReproError(f"{brief(path)} does not exist: give photographs, folders or zips of them")
         if not path.is_dir() and path.suffix.lower() != ".zip":
             found.setdefault(str(path.resolve()), Photograph(_readable(path), "", partial(read_file, path)))
@@ -175,7 +175,9 @@ def about(networks: Sequence[Network]) -> list[str]:
     lines = []
     for network in networks:
         facts, metrics, whole = network.run.environment, network.run.metrics, network.run.fold < 0
-        learnt = facts.get("trained_on", f"{facts['images']['train']:,} photographs of {network.run.config.data}")
+        learnt = facts.get(
+            "trained_on", f"{facts['images']['train']:,} photographs of {PurePath(network.run.config.data).name}"
+        )
         low, high = metrics["accuracy_interval"]
         lines.append(
             f"The network {network.name} was trained on {learnt}. "
@@ -193,7 +195,7 @@ def about(networks: Sequence[Network]) -> list[str]:
         )
     else:
         lines.append("Whether a photograph is unlike the training photographs was not measured for these networks.")
-    return [*lines, "A map shows which places speak for the answer, scaled to its own maximum. It proves no reason."]
+    return [*lines, "A map shows which places speak for the answer, scaled to its own maximum. It is no proof."]
 
 
 def explain(paths: Sequence[Path], networks: Sequence[Network], out: Path) -> tuple[int, list[tuple[str, str]]]:
@@ -243,7 +245,7 @@ def explain(paths: Sequence[Path], networks: Sequence[Network], out: Path) -> tu
     table = pd.DataFrame(rows)
     checks = _checks(table, networks, np.stack(small)) if labelled else []
     values = {"about": about(networks), "problems": problems, "checks": checks, "photographs": cards}
-    title = f"{len(cards)} photographs, explained by {' and '.join(network.name for network in networks)}"
+    title = f"Photographs explained by {' and '.join(network.name for network in networks)} ({len(cards)})"
     page = webpage.render(
         "explain.html", title=title, classes=networks[0].run.classes, card_width=8 + 9 * len(networks), **values
     )

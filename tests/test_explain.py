@@ -52,7 +52,7 @@ def test_one_photograph(call, photographs, tmp_path):
     """A table, an overlay and a page: its probabilities are those of `load_run(...).predict`, by name and offline."""
     photograph = photographs / "green [leaf]" / "0.png"
     status, printed, _ = call(photograph, "--network", "made/stage")
-    assert status == 0 and "1 photographs explained: open explained/index.html" in printed
+    assert status == 0 and "photographs explained: 1; open explained/index.html" in printed
     table = pd.read_csv(tmp_path / "explained" / "predictions.csv")
     predicted = load_run("package:made/stage").predict(photograph)
     assert np.allclose(table.filter(regex="^p_"), predicted, atol=1e-3)
@@ -124,7 +124,7 @@ def test_pictures_of_every_kind(call, tmp_path):
     (mine / "empty.png").touch()
     (mine / "notes.txt").write_text("no picture by its name")
     status, printed, _ = call(mine, "--network", "made/none")
-    assert status == 1 and "6 photographs explained" in printed
+    assert status == 1 and "photographs explained: 6;" in printed
     reasons = dict(line.removeprefix("not read: ").split(": ", 1) for line in printed.splitlines()[1:])
     assert {name.rpartition("/")[2] for name in reasons} == {
         "moving.gif",
@@ -151,7 +151,7 @@ def test_output_inside_the_input_and_a_second_call(call, photographs, tmp_path):
         if count == 1:
             (mine / "1.png").unlink()
         status, printed, _ = call(mine, "--network", "made/none", "--out", mine / "out")
-        assert status == 0 and f"{count} photographs explained" in printed
+        assert status == 0 and f"photographs explained: {count};" in printed
         assert len(list((mine / "out" / "overlays").iterdir())) == count
 
 
@@ -159,6 +159,7 @@ def test_output_inside_the_input_and_a_second_call(call, photographs, tmp_path):
     ("arguments", "message"),
     [
         (["nowhere.jpg"], "nowhere.jpg does not exist: give photographs, folders or zips of them"),
+        (["n" * 300], "does not exist"),
         (["empty"], "no photograph in empty: give JPEG or PNG files, or their folder"),
         (
             ["text.jpg"],
@@ -250,5 +251,5 @@ def test_networks_of_other_classes_are_not_compared(tmp_path):
 def test_names_are_unique(call, photographs, tmp_path):
     """A photograph that is named twice, directly and in its folder, counts once."""
     folder = photographs / "rötlich"
-    assert "16 photographs explained" in call(folder, folder / "1.png", "--network", "made/none")[1]
+    assert "photographs explained: 16;" in call(folder, folder / "1.png", "--network", "made/none")[1]
     assert pd.read_csv(tmp_path / "explained" / "predictions.csv")["photograph"].is_unique

@@ -22,7 +22,7 @@ REFERENCE = "none"
 
 def accuracy_finding(arm: str, accuracy: float, low: float, high: float, chance: float) -> str:
     """A sentence on one arm's accuracy with its 95 % interval, beside always naming the most frequent class."""
-    found = f"{arm} is right for {accuracy:.1%} of the photographs (95% interval {low:.1%} to {high:.1%})."
+    found = f"The arm {arm} is right for {accuracy:.1%} of the photographs (95% interval {low:.1%} to {high:.1%})."
     if low > chance:
         return f"{found} Always naming the most frequent class would be right for {chance:.1%}."
     return f"{found} This is not surely more than {chance:.1%}, what always naming the most frequent class gives."
@@ -38,7 +38,7 @@ def difference_finding(
         trainings: of each arm.
         photographs: that both arms were tested on.
     """
-    text = f"{arm} minus {REFERENCE}: {100 * value:+.1f} points "
+    text = f"The arm {arm} minus {REFERENCE}: {100 * value:+.1f} points "
     text += f"({100 * (1 - level):.3g}% interval {100 * low:+.1f} to {100 * high:+.1f})."
     if trainings < 2:
         return (
@@ -46,9 +46,9 @@ def difference_finding(
             "difference. Train on more folds or repeats."
         )
     if low > 0:
-        return f"{text} {arm} is better than {REFERENCE} on such photographs."
+        return f"{text} The arm {arm} is better than {REFERENCE} on such photographs."
     if high < 0:
-        return f"{text} {arm} is worse than {REFERENCE} on such photographs."
+        return f"{text} The arm {arm} is worse than {REFERENCE} on such photographs."
     margin = f"{100 * MARGIN:.0f} points"
     if low > -MARGIN and high < MARGIN:
         return f"{text} There is no difference that matters: it is smaller than {margin}, in either direction."

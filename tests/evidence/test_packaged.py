@@ -19,6 +19,23 @@ from paper_repro.files import ReproError
 from paper_repro.photographs.folds import load_folds, split
 from paper_repro.runs import load_run
 
+PROJECT = runs.PACKAGED  # which the fixture replaces
+NAMES = [name.removeprefix(runs.PACKAGE) for name in runs.packages()]
+MEGABYTES = {"efficientnet_lite0": 12, "resnet18": 24}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_projects_networks(name):
+    """Each is of the plan, opens, is small, answers as before it was rounded, and holds no path of a machine."""
+    run = load_run(PROJECT / name)
+    assert name.split("/")[0] in packaged.PLAN and run.config.data == name.split("/")[0]
+    size = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
+    assert size < MEGABYTES[run.config.backbone] * 1e6
+    rounding, familiar = run.environment["bfloat16"], trust.load_familiar(run)
+    assert rounding["changed"] <= packaged.CHANGED * rounding["of"]
+    assert familiar.features.norm(dim=1).numpy() == pytest.approx(1, abs=0.01) and 0 < familiar.threshold < 2
+    assert "/work" not in (run.folder / "config.yaml").read_text()
+
 
 @pytest.fixture(scope="module")
 def made(photographs, tmp_path_factory):

@@ -16,8 +16,8 @@ from paper_repro.training import train
 @pytest.mark.parametrize(
     ("low", "high", "trainings", "says"),
     [
-        (0.01, 0.05, 5, "stage is better than none on such photographs."),
-        (-0.05, -0.01, 5, "stage is worse than none on such photographs."),
+        (0.01, 0.05, 5, "The arm stage is better than none on such photographs."),
+        (-0.05, -0.01, 5, "The arm stage is worse than none on such photographs."),
         (-0.015, 0.012, 5, "There is no difference that matters: it is smaller than 2 points, in either direction."),
         (-0.06, 0.1, 5, "With 300 photographs and 5 trainings of each arm this cannot be decided."),
         (0.01, 0.05, 1, "This cannot be decided: each arm was trained once"),
@@ -28,7 +28,9 @@ def test_difference(low, high, trainings, says):
     """Better, worse, equal for practice, or not decidable; the numbers stand before it."""
     text = difference_finding("stage", (low + high) / 2, low, high, 0.05, trainings, 300)
     assert says in text
-    assert text.startswith(f"stage minus none: {50 * (low + high):+.1f} points (95% interval {100 * low:+.1f} to")
+    assert text.startswith(
+        f"The arm stage minus none: {50 * (low + high):+.1f} points (95% interval {100 * low:+.1f} to"
+    )
 
 
 def test_how_many_photographs_it_takes():
@@ -82,7 +84,7 @@ def test_the_page(config, tmp_path):
     (out / "html").mkdir()
     (out / "html" / "01 & more.html").touch()
     page = BeautifulSoup(write_report(out).read_text(encoding="utf-8"), "html.parser")
-    assert page.select_one("main p").text.startswith("none is right for")
+    assert page.select_one("main p").text.startswith("The arm none is right for")
     assert page.select_one("main a")["href"] == "html/01%20%26%20more.html"
 
 

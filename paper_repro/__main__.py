@@ -18,8 +18,8 @@ def main() -> None:
         "Works without a connection. Photographs in folders with the names of the classes give the accuracy as well.",
     )
     explaining.add_argument("photographs", nargs="+", type=Path, metavar="PHOTO", help="a photograph, folder or zip")
-    explaining.add_argument("--network", help="trashnet/stage (default), trashnet/none, rendered/stage, rendered/none, "
-                            "or the folder of a run of yours, OUT/ARM/foldK")  # fmt: skip
+    names = "trashnet/stage (default), trashnet/none, rendered/stage, rendered/none"
+    explaining.add_argument("--network", help=f"{names}, or the folder of a run of yours, OUT/ARM/foldK")
     explaining.add_argument("--compare", nargs=2, metavar="ARM", help="two arms side by side, such as: none stage")
     explaining.add_argument("--layer", help="whose map is shown; default: the last one with 4 cells a side or more")
     explaining.add_argument("--out", type=Path, default=Path("explained"), help="a folder; default: explained")

@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePath
@@ -222,24 +222,13 @@ def explain(paths: Sequence[Path], networks: Sequence[Network], out: Path) -> tu
         photographs = find(paths, out, archives)
         _check(out)
         labelled = all(photograph.folder.casefold() in named for photograph in photographs)
-        with progress(len(photographs), "explaining", "photographs") as bar:
-            for start in range(0, len(photographs), BATCH):
-                batch = []
-                for photograph in photographs[start : start + BATCH]:
-                    try:
-                        batch.append((photograph, *_decode(photograph, networks)))
-                    except Exception as error:  # a damaged or hostile file makes decoders raise errors of any type
-                        problems.append((photograph.name, reason_for(error)))
-                    bar.update()
-                by_network = [_answers(network, [squares for *_, squares in batch]) for network in networks]
-                for (photograph, picture, _), *answers in zip(batch, *by_network, strict=True):
-                    truth = named[photograph.folder.casefold()] if labelled else None
-                    said = dict(zip((network.name for network in networks), answers, strict=True))
-                    card, strip = _card(len(cards) + 1, photograph.name, picture, said, truth, networks)
-                    cards.append(card)
-                    strips[f"{len(cards):04}-{_plain(photograph.name)}.jpg"] = strip
-                    rows += [_row(photograph.name, name, answer, truth) for name, answer in said.items()]
-                    small.append(squash(Image.fromarray(picture), 64))
+        for photograph, picture, answers in _explained(photographs, networks, problems):
+            truth = named[photograph.folder.casefold()] if labelled else None
+            card, strip = _card(len(cards) + 1, photograph.name, picture, answers, truth, networks)
+            cards.append(card)
+            strips[f"{len(cards):04}-{_plain(photograph.name)}.jpg"] = strip
+            rows += [_row(photograph.name, name, answer, truth) for name, answer in answers.items()]
+            small.append(squash(Image.fromarray(picture), 64))
     if not cards:
         raise ReproError(f"none of the {len(problems)} photographs can be read, such as {': '.join(problems[0])}")
     table = pd.DataFrame(rows)
@@ -268,6 +257,25 @@ def _write(out: Path, files: dict[str, bytes], strips: dict[str, bytes]) -> None
     for earlier in (out / "overlays").glob("*.jpg"):
         if earlier.name not in strips:
             earlier.unlink()
+
+
+def _explained(
+    photographs: Sequence[Photograph], networks: Sequence[Network], problems: list[tuple[str, str]]
+) -> Iterator[tuple[Photograph, np.ndarray, dict[str, Answer]]]:
+    """Each photograph that can be read, its picture for the page and the answers by the network's name; name and reason of
+    the others go to `problems`."""
+    with progress(len(photographs), "explaining", "photographs") as bar:
+        for start in range(0, len(photographs), BATCH):
+            batch = []
+            for photograph in photographs[start : start + BATCH]:
+                try:
+                    batch.append((photograph, *_decode(photograph, networks)))
+                except Exception as error:  # a damaged or hostile file makes decoders raise errors of any type
+                    problems.append((photograph.name, reason_for(error)))
+                bar.update()
+            by_network = [_answers(network, [squares for *_, squares in batch]) for network in networks]
+            for (photograph, picture, _), *answers in zip(batch, *by_network, strict=True):
+                yield photograph, picture, dict(zip((network.name for network in networks), answers, strict=True))
 
 
 def _decode(photograph: Photograph, networks: Sequence[Network]) -> tuple[np.ndarray, dict[int, np.ndarray]]:

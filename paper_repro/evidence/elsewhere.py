@@ -66,9 +66,9 @@ def measure(run: Run, dataset: Dataset) -> pd.DataFrame:
         row |= dict(zip(("marked", "marked_low", "marked_high"), share, strict=True))
         if corresponding[part].all():
             found = evaluate.metrics(table[part], run.classes, groups)
-            for measure in ("accuracy", "ece"):
-                low, high = found[f"{measure}_interval"]
-                row |= {measure: found[measure], f"{measure}_low": low, f"{measure}_high": high}
+            for score in ("accuracy", "ece"):
+                low, high = found[f"{score}_interval"]
+                row |= {score: found[score], f"{score}_low": low, f"{score}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -381,6 +381,8 @@ def test_the_real_notebooks_end_to_end(tmp_path):
             "done",
         }
         assert f"html/{notebook}-{arm}-fold0.html" in result.stdout
+    assert f"What was found: {out / 'index.html'}" in result.stdout
+    assert "each arm was trained once" in (out / "index.html").read_text()
     page = (out / "html" / "04_confusion_matrices.html").read_text()
     for arm in ARMS:
         assert f"{arm} is not above the most frequent class" in page

@@ -262,8 +262,10 @@ def _write(out: Path, files: dict[str, bytes], strips: dict[str, bytes]) -> None
 def _explained(
     photographs: Sequence[Photograph], networks: Sequence[Network], problems: list[tuple[str, str]]
 ) -> Iterator[tuple[Photograph, np.ndarray, dict[str, Answer]]]:
-    """Each photograph that can be read, its picture for the page and the answers by the network's name; name and reason of
-    the others go to `problems`."""
+    """Each photograph that can be read, its picture for the page and the answers by the network's name.
+
+    Name and reason of the others go to `problems`.
+    """
     with progress(len(photographs), "explaining", "photographs") as bar:
         for start in range(0, len(photographs), BATCH):
             batch = []

@@ -246,6 +246,8 @@ def _check(out: Path) -> None:
     """Refuses a folder that holds something else than an earlier call's page, or that cannot be written to."""
     if out.is_dir() and any(out.iterdir()) and not webpage.is_page_of("explain.html", out / "index.html"):
         raise ReproError(f"--out: {out} holds other files: give a new or empty folder")
+    if out.exists() and not out.is_dir():
+        raise ReproError(f"--out: {out} is no folder: give a new or empty one")
     check_writable(out)
 
 

@@ -177,7 +177,7 @@ def test_output_inside_the_input_and_a_second_call(call, photographs, tmp_path):
         (["text.jpg", "--network", "made/stage", "--compare", "none", "blok"], "--compare: 'blok' is no arm"),
         (["text.jpg", "--network", "made/stage", "--compare", "none", "none"], "--compare: none stands there twice"),
         (["text.jpg", "--out", "full"], "--out: full holds other files: give a new or empty folder"),
-        (["text.jpg", "--out", "text.jpg"], "cannot write text.jpg"),
+        (["text.jpg", "--out", "text.jpg"], "--out: text.jpg is no folder: give a new or empty one"),
         (["text.zip"], "data: text.zip is refused: it is no zip"),
     ],
 )

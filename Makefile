@@ -17,7 +17,7 @@ export CALLER := $(PWD)
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
-	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
+	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
 $(INSTALLED): pyproject.toml constraints.txt $(VENV)/torch

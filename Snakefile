@@ -1,6 +1,6 @@
 """The workflow: which notebook runs for which arm and fold, and after what.
 
-`make reproduce` (paper_repro.workflow.reproduce) is the way to start it: it checks the configuration, keeps a second
+`make reproduce` (python -m paper_repro reproduce) is the way to start it: it checks the configuration, keeps a second
 run out and stops everything at a signal. On its own, for example to look at what would run:
 
     snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-triggers mtime \

@@ -27,6 +27,7 @@ from paper_repro.lettering import readable, shorten, width
 
 COLOURS = sns.color_palette("colorblind", 10)
 RIGHT, WRONG = COLOURS[0], COLOURS[3]
+SIGNS = {True: ("✓ right", RIGHT), False: ("✗ wrong", WRONG), None: ("", "black")}
 HEAT, DIVERGING = "viridis", "PuOr"
 EDGE = [withStroke(linewidth=4, foreground="black")]  # keeps white lines visible on white
 SMALL, SMALL_NUMBER = 7, 9  # the smallest letters and, where many stand together, numbers that can be read, in points
@@ -218,7 +219,8 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
 
     Args:
         rows: dicts with image (S, S, 3) uint8; panels, a list of (title, raw cam (h, w) or None where there is no map);
-            caption; right, whether the prediction is right; optionally mask (S, S) bool or boxes (k, 4).
+            caption; right, whether the prediction is right, None where that is not known; optionally mask (S, S) bool
+            or boxes (k, 4).
         show_photo: False shows the photograph neither beside the maps nor under them.
     """
     shown = max(len(row["panels"]) for row in rows) + show_photo
@@ -231,7 +233,7 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
     axes = figure.subplots(len(rows), shown + 1, squeeze=False, subplot_kw=BARE)
     for (text, *pictures), row in zip(axes, rows, strict=True):
         size, region = len(row["image"]), (row.get("mask"), row.get("boxes"))
-        sign, colour = ("✓ right", RIGHT) if row["right"] else ("✗ wrong", WRONG)
+        sign, colour = SIGNS[row["right"]]
         text.set_aspect("equal")
         text.text(0, 0.5, f"{drawn[row['caption']]}\n{sign}", color=colour, va="center", transform=text.transAxes)
         if show_photo:
@@ -249,6 +251,16 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
     bar = figure.colorbar(shades, ax=axes, ticks=[0, 0.5, 1], shrink=min(1, 2 / len(rows)), pad=0.01)
     bar.set_label("share of the\nmap's maximum")
     return figure
+
+
+def overlay(cam, image: np.ndarray, share: float = 0.6) -> np.ndarray:
+    """A raw map (h, w), scaled to its own maximum, over the grey photograph (H, W, 3) uint8: (H, W, 3) in [0, 1].
+
+    Args:
+        share: of the map's colour in the mixture; the rest is the photograph's grey.
+    """
+    shades = plt.get_cmap(HEAT)(heatmap(torch.as_tensor(cam)[None], image.shape[:2])[0].numpy())[..., :3]
+    return share * shades + (1 - share) * image.astype(float).mean(2, keepdims=True) / 255
 
 
 def save(figure: Figure, path, data: pd.DataFrame) -> None:
@@ -281,10 +293,7 @@ def _heat(ax, cam, image, size):
     cam = torch.as_tensor(np.asarray(cam))
     ax.set_xlabel(f"grid {cam.shape[0]}×{cam.shape[1]}", fontsize="small")
     if cam.any():
-        shades = plt.get_cmap(HEAT)(heatmap(cam[None], size)[0].numpy())[..., :3]
-        if image is not None:
-            shades = 0.6 * shades + 0.4 * image.astype(float).mean(2, keepdims=True) / 255
-        ax.imshow(shades)
+        ax.imshow(overlay(cam, np.zeros((size, size, 3)) if image is None else image, 1 if image is None else 0.6))
     else:
         ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="0.85", edgecolor="0.6", hatch="//"))
         paper = {"facecolor": "0.85", "edgecolor": "none"}

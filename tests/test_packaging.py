@@ -110,7 +110,7 @@ def package(tmp_path):
 
 
 def test_wheel_holds_every_module(package):
-    """A wheel has the modules of every room, and they can be imported from it."""
+    """A wheel has the modules of every room, which can be imported from it, and the templates of pages."""
     project = package.parent
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project)
@@ -119,7 +119,9 @@ def test_wheel_holds_every_module(package):
     (wheel,) = project.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.endswith(".py")}
+        pages = {name for name in archive.namelist() if name.endswith(".html")}
     assert held == {path.relative_to(ROOT).as_posix() for path in MODULES}
+    assert pages == {path.relative_to(ROOT).as_posix() for path in (ROOT / "paper_repro").rglob("*.html")}
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in sorted(held)]
     code = f"import sys; sys.path.insert(0, {str(wheel)!r})\nimport {', '.join(names)}\nprint(paper_repro.__file__)"
     run = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)

@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 class Call:
-    """A call of `python -m paper_repro.workflow.reproduce`."""
+    """A call of `python -m paper_repro reproduce`."""
 
     started: list["Call"] = []
 
@@ -45,7 +45,8 @@ class Call:
         command = [
             sys.executable,
             "-m",
-            "paper_repro.workflow.reproduce",
+            "paper_repro",
+            "reproduce",
             "--out",
             str(out),
             "--set",

@@ -63,7 +63,7 @@ def project(tmp_path, write_notebook):
 
 def command(*options, **overrides):
     overrides = {"arms": ARMS, "folds": [0], "threads": 1} | overrides
-    return [sys.executable, "-m", "paper_repro.workflow.reproduce", "--set", json.dumps(overrides), *options]
+    return [sys.executable, "-m", "paper_repro", "reproduce", "--set", json.dumps(overrides), *options]
 
 
 def reproduce(project, *options, **overrides):
@@ -192,7 +192,7 @@ def test_stopped_by_a_signal(project, number):
     assert reproduce(project, *TRAININGS) == ["03 stage"]
 
 
-@pytest.mark.parametrize("victim", ["paper_repro.workflow.reproduce", "snakemake", "paper_repro.workflow.execute"])
+@pytest.mark.parametrize("victim", ["paper_repro", "snakemake", "paper_repro.workflow.execute"])
 def test_killed(project, victim):
     """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
     results = project / "results" / "smoke"
@@ -200,7 +200,7 @@ def test_killed(project, victim):
     kernel = wait_for("stage/fold0/kernel", results, process).read_text()
     wait_for_note(results, process)
     family = [str(process.pid), *children(process.pid)]
-    killed = [p for p in family if victim in Path("/proc", p, "cmdline").read_text().split("\0")[2]]
+    killed = [p for p in family if victim == Path("/proc", p, "cmdline").read_text().split("\0")[2]]
     os.kill(int(killed[-1]), signal.SIGKILL)
     process.communicate()
     assert process.returncode != 0
@@ -274,7 +274,7 @@ def test_failure_keeps_what_was_finished(project):
 def test_refused_before_work(project, options, message):
     """What is wrong with the call is said in one line, before anything starts."""
     result = subprocess.run(
-        [sys.executable, "-m", "paper_repro.workflow.reproduce", *options], cwd=project, capture_output=True, text=True
+        [sys.executable, "-m", "paper_repro", "reproduce", *options], cwd=project, capture_output=True, text=True
     )
     assert result.returncode == 2
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
@@ -346,9 +346,9 @@ def test_make_passes_values_on(project):
         check=True,
     ).stdout
     given = json.loads(printed)
-    assert given[:2] == ["-m", "paper_repro.workflow.reproduce"]
-    assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
-    assert given[10] == str(project.parent)
+    assert given[:3] == ["-m", "paper_repro", "reproduce"]
+    assert given[3:11] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
+    assert given[11] == str(project.parent)
 
 
 def test_the_real_notebooks_end_to_end(tmp_path):
@@ -381,6 +381,8 @@ def test_the_real_notebooks_end_to_end(tmp_path):
             "done",
         }
         assert f"html/{notebook}-{arm}-fold0.html" in result.stdout
+    assert f"What was found: {out / 'index.html'}" in result.stdout
+    assert "each arm was trained once" in (out / "index.html").read_text()
     page = (out / "html" / "04_confusion_matrices.html").read_text()
     for arm in ARMS:
         assert f"{arm} is not above the most frequent class" in page

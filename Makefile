@@ -64,7 +64,7 @@ unit: $(INSTALLED)  ## the tests of the package
 # In a copy, so that the notebooks' results do not mix with one's own.
 notebook-outputs: $(INSTALLED)  ## the committed notebooks run again and compared with their outputs
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
-	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
+	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits data/rendered data/rendered_masks "$$copy/data" && \
 	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
 	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
 		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \

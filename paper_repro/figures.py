@@ -50,7 +50,7 @@ lecture = mpl.rc_context(
 
 @lecture
 def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Figure:
-    """Images (N, S, S, 3), N > 0, with a label each, and the outline of the object's mask or its boxes where given."""
+    """Images (N, S, S, 3), N > 0, with a label each and, where given, the outline of masks (N, M, M) or boxes."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     labels = shorten(readable(labels), 2.1, lines=3)
@@ -219,7 +219,7 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
 
     Args:
         rows: dicts with image (S, S, 3) uint8; panels, a list of (title, raw cam (h, w) or None where there is no map);
-            caption; right, whether the prediction is right, None where that is not known; optionally mask (S, S) bool
+            caption; right, whether the prediction is right, None where that is not known; optionally mask (M, M) bool
             or boxes (k, 4).
         show_photo: False shows the photograph neither beside the maps nor under them.
     """
@@ -274,10 +274,10 @@ def save(figure: Figure, path, data: pd.DataFrame) -> None:
 
 
 def _outline(ax, size, mask, boxes):
-    """Draw the edge of a mask (size, size) and boxes (k, 4) in an image's pixel coordinates."""
+    """Draw the edge of a mask (M, M) and boxes (k, 4) in an image's pixel coordinates."""
     if mask is not None and mask.any():
         # Padding closes the outline of an object that reaches the frame.
-        at = np.arange(-1, size + 1).clip(-0.5, size - 0.5)
+        at = ((np.arange(-1, len(mask) + 1) + 0.5) * size / len(mask) - 0.5).clip(-0.5, size - 0.5)
         ax.contour(at, at, np.pad(mask, 1) * 1.0, [0.5], colors="white", linewidths=2).set_path_effects(EDGE)
     for x0, y0, x1, y1 in () if boxes is None else np.asarray(boxes) * size - 0.5:
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="white", linewidth=2, path_effects=EDGE))

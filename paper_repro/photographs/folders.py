@@ -79,7 +79,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
     if not path.exists():
-        remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
+        remedy = "give a folder or zip with one folder per class, 'rendered' or 'trashnet'"
         raise ReproError(f"data: {path} does not exist: {remedy}")
     with open_items(path) as (items, read):
         yield _tree(path, items, read)

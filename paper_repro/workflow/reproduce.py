@@ -21,6 +21,7 @@ from typing import IO
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
+from paper_repro.photographs.downloads import locate
 from paper_repro.photographs.folders import open_tree
 from paper_repro.workflow.parameters import parse_json
 from paper_repro.workflow.plan import describe
@@ -28,7 +29,7 @@ from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lo
 
 SETTINGS = ".settings.json"  # in the output folder: the profile and what replaces its keys
 GRACE = 20  # seconds between the request to stop and the kill
-COUNTS = {"synthetic": (900, 6), "trashnet": (2527, 6)}  # images and classes
+TRASHNET = 2527, 6  # images and classes: a look ahead need not download them
 ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
 
 
@@ -55,10 +56,10 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str], dry_
             if key not in overrides:
                 remedy = f"it is the profile's own: data/README.md says where from; or give another {key}"
             raise ReproError(f"{key}: {path} does not exist: {remedy}")
-    if config.data in COUNTS:
-        images, classes = COUNTS[config.data]
+    if config.data == "trashnet":
+        images, classes = TRASHNET
     else:
-        with open_tree(Path(config.data)) as tree:  # refuses what is no data set
+        with open_tree(locate(config.data)) as tree:  # refuses what is no data set
             images, classes = len(tree.entries), len(tree.classes)
         if any(entry.part for entry in tree.entries):
             if "folds" in overrides and config.folds != [0]:
@@ -115,7 +116,7 @@ def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command, which `main` takes."""
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
-    parser.add_argument("--data", help="synthetic, trashnet, or a path: folder, zip or CSV; default: the profile's")
+    parser.add_argument("--data", help="rendered, trashnet, or a path: folder, zip or CSV; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")
     parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
     parser.add_argument("--dry-run", action="store_true", help="say how many trainings, hours and GB; make nothing")

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
 DISTANCE = 4.0  # from the camera to the object after scaling the world; the same in all scenes (see render.py)
-AREA = (0.36, 0.56)  # share of the frame that the object's outline covers
+AREA = (0.32, 0.54)  # share of the frame that the object's outline covers
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def draw_view(rng):
         azimuth=rng.uniform(0, TAU),
         elevation=np.deg2rad(rng.uniform(38, 64)),
         roll=rng.normal(0, 0.06),
-        field=np.deg2rad(rng.uniform(20, 50)),
+        field=np.deg2rad(rng.uniform(18, 36)),
         area=float(np.exp(rng.uniform(*np.log(AREA)))),
         place=tuple(rng.uniform(-0.5, 0.5, 2)),
         aperture=DISTANCE * rng.choice([0.002, 0.004, 0.01]),

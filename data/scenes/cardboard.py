@@ -428,14 +428,14 @@ def egg_tray(rng):
 
 
 KINDS = {
-    "open box": (0.42, open_box),
-    "closed box": (0.34, closed_box),
-    "pizza box": (0.01, pizza_box),
+    "open box": (0.44, open_box),
+    "closed box": (0.4, closed_box),
+    "pizza box": (0.02, pizza_box),
     "carton": (0.01, carton),
     "drink carton (hard)": (0.01, drink_carton),
-    "torn board": (0.14, torn_board),
-    "flattened box": (0.01, flattened_box),
+    "torn board": (0.06, torn_board),
+    "flattened box": (0.02, flattened_box),
     "scraps": (0.01, scraps),
-    "tube": (0.02, tube),
-    "egg tray": (0.03, egg_tray),
+    "tube": (0.01, tube),
+    "egg tray": (0.02, egg_tray),
 }

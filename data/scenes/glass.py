@@ -292,7 +292,7 @@ def jar(rng):
     parts = whole(rng, line, wall, 0.08, "clear", "clear", "aqua", "green", "amber", "blue", "brown", "rose", "grey")
     if rng.random() < 0.55:
         parts += sticker(rng, line, height * 0.2, height * rng.uniform(0.5, 0.68), rng.choice([0.35, 0.5, 1]))
-    if rng.random() < 0.5:
+    if rng.random() < 0.2:
         parts.append(smear(rng, line, wall, 0.08))
     if rng.random() < 0.3:
         squared(parts, rng, height * 0.85)
@@ -417,11 +417,11 @@ def tumbler(rng):
 KINDS = {
     "beer bottle": (0.36, beer_bottle),
     "wine bottle": (0.26, wine_bottle),
-    "jar": (0.3, jar),
+    "jar": (0.32, jar),
     "juice bottle": (0.03, juice_bottle),
     "small bottle": (0.01, small_bottle),
-    "broken bottle": (0.02, broken_bottle),
+    "broken bottle": (0.005, broken_bottle),
     "shards": (0.005, shards),
-    "stemmed glass": (0.01, stemmed_glass),
+    "stemmed glass": (0.005, stemmed_glass),
     "tumbler (hard)": (0.005, tumbler),
 }

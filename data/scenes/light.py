@@ -6,7 +6,7 @@ from prints import random_colour
 from scipy.ndimage import gaussian_filter
 
 HEIGHT, WIDTH = 256, 512
-LIGHTS = {"room": 0.38, "studio": 0.22, "overcast": 0.24, "sun": 0.16}
+LIGHTS = {"room": 0.46, "studio": 0.28, "overcast": 0.1, "sun": 0.16}
 ELEVATION = (np.pi / 2 - (np.arange(HEIGHT) + 0.5) / HEIGHT * np.pi)[:, None]  # (HEIGHT, 1), radians, up is positive
 AZIMUTH = ((np.arange(WIDTH) + 0.5) / WIDTH * TAU)[None]  # (1, WIDTH)
 UP = np.clip(np.sin(ELEVATION), 0, 1)[..., None]  # (HEIGHT, 1, 1)

@@ -156,13 +156,18 @@ def main():
     done = {row["image"] for row in rows if (given.folder / row["image"]).exists()}
     rows = [row for row in rows if row["image"] in done]
     missing = [f for f in families(entries)[: given.first] if not all(entry.image in done for entry in f)]
-    context = multiprocessing.get_context("spawn")
+    context, failures = multiprocessing.get_context("spawn"), []
     with ProcessPoolExecutor(given.jobs, context, initializer=render.start) as pool:
         tasks = [pool.submit(render_family, family, given.folder) for family in missing]
         for task in tqdm(as_completed(tasks), total=len(tasks), unit="object"):
+            if error := task.exception():
+                failures.append(str(error))
+                continue
             new = task.result()
             rows = [row for row in rows if row["image"] not in {one["image"] for one in new}] + new
             write_rows(table, rows, order)
+    if failures:
+        raise SystemExit("\n".join(failures))
 
 
 if __name__ == "__main__":

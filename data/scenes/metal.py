@@ -53,7 +53,7 @@ def sheet(rng, value=(0.45, 0.75), roughness=(0.2, 0.36), colour=(1, 1, 1)):
 
 def naked(rng):
     """Unpainted metal: steel or aluminium, the gold lacquer of tins, copper, or rusty sheet."""
-    sort = rng.choice(["sheet", "polished", "gold", "coppery", "rusty"], p=[0.4, 0.08, 0.2, 0.14, 0.18])
+    sort = rng.choice(["sheet", "polished", "gold", "coppery", "rusty"], p=[0.5, 0.1, 0.2, 0.05, 0.15])
     if sort == "polished":
         return bare_metal(rng, rng.uniform(0.08, 0.2), "Cr")
     if sort == "rusty":
@@ -97,7 +97,7 @@ def flattened(parts, rng, share):
 
 
 def can_parts(rng):
-    """A drinks can, open: side, top with a hole and a ring, hollow foot."""
+    """A drinks can: side, top with a ring and often a hole, hollow foot."""
     radius, height = 0.33, rng.choice([1.22, 1.22, 0.95])
     aluminium = sheet(rng, (0.5, 0.78), (0.22, 0.34))
     side = resample([(radius * 0.78, 0), (radius, 0.1), (radius, height - 0.1), (radius * 0.83, height)], 90, 0.8)
@@ -108,9 +108,11 @@ def can_parts(rng):
     around = np.linspace(0, TAU, 31)
     hole = np.c_[0.09 * np.cos(around), -0.13 + 0.075 * np.sin(around), np.full(31, height - 0.03)]
     fan = [(0, corner, corner % 31 + 1) for corner in range(1, 31)]
-    parts.append(Part(np.vstack([[0, -0.13, height - 0.03], hole]), fan, np.zeros((32, 2)), matte((0.05, 0.05, 0.05))))
+    if rng.random() < 0.35:
+        corners = np.vstack([[0, -0.13, height - 0.03], hole])
+        parts.append(Part(corners, fan, np.zeros((32, 2)), matte((0.05, 0.05, 0.05))))
     if rng.random() < 0.85:
-        parts.append(pull_ring(height - 0.015, aluminium))
+        parts.append(pull_ring(height - 0.025, aluminium))
     return parts
 
 
@@ -352,15 +354,15 @@ def foil_tray(rng):
 
 
 KINDS = {
-    "can": (0.36, can),
-    "crushed can": (0.28, crushed_can),
-    "food tin": (0.26, food_tin),
+    "can": (0.52, can),
+    "crushed can": (0.03, crushed_can),
+    "food tin": (0.37, food_tin),
     "foil ball": (0.02, foil_ball),
     "foil sheet": (0.01, foil_sheet),
     "foil tray": (0.02, foil_tray),
     "jar lids": (0.01, jar_lids),
-    "bottle caps": (0.01, bottle_caps),
-    "spray can": (0.01, spray_can),
-    "paint tin": (0.01, paint_tin),
-    "cookie tin (hard)": (0.01, cookie_tin),
+    "bottle caps": (0.005, bottle_caps),
+    "spray can": (0.005, spray_can),
+    "paint tin": (0.005, paint_tin),
+    "cookie tin (hard)": (0.005, cookie_tin),
 }

@@ -136,7 +136,7 @@ def ball(rng):
 
 
 def _page_kind(rng):
-    return rng.choice(["letter", "notes", "news", "flyer", "blank"], p=[0.25, 0.2, 0.13, 0.16, 0.26])
+    return rng.choice(["letter", "notes", "news", "flyer", "blank"], p=[0.22, 0.2, 0.1, 0.06, 0.42])
 
 
 def _pasted(rng, vertices, triangles, facets, scale, material):
@@ -460,15 +460,15 @@ def plate(rng):
 
 
 KINDS = {
-    "ball": (0.44, ball),
-    "crumpled sheet": (0.4, crumpled_sheet),
-    "sheets": (0.02, sheets),
-    "newspaper": (0.06, newspaper),
-    "torn page": (0.01, torn_page),
-    "envelope": (0.01, envelope),
-    "bag": (0.02, bag),
-    "cup": (0.01, cup),
-    "plate": (0.01, plate),
+    "ball": (0.1, ball),
+    "crumpled sheet": (0.7, crumpled_sheet),
+    "sheets": (0.04, sheets),
+    "newspaper": (0.09, newspaper),
+    "torn page": (0.015, torn_page),
+    "envelope": (0.015, envelope),
+    "bag": (0.01, bag),
+    "cup": (0.005, cup),
+    "plate": (0.005, plate),
     "tissue (hard)": (0.01, tissue),
     "coated cup (hard)": (0.01, coated_cup),
 }

@@ -102,12 +102,12 @@ def canister(rng):
     corners += [(shoulder * radius, 0.8 * height), (0.13, 0.95 * height), (0.12, height + 0.05)]
     profile = resample(corners, 100, 2.2)
     section = {"power": rng.uniform(2.2, 4), "deep": rng.uniform(0.5, 0.9)}
-    body = moulded(rng)
+    body = moulded(rng, dirt=0.8)
     parts = [turned(profile, body, 120, **section)]
     if rng.random() < 0.85:
         print_ = glossy(label(rng, 1024, 384), 0.3)
         parts.append(wrapped(profile, 0.18 * height, 0.52 * height, print_, 0.008, count=120, **section))
-    if rng.random() < 0.5:
+    if rng.random() < 0.12:
         angle = np.linspace(0, np.pi, 50)
         reach = rng.uniform(0.16, 0.24)
         bow = [
@@ -116,9 +116,9 @@ def canister(rng):
             (0.72 + 0.18 * np.cos(angle)) * height,
         ]
         parts.append(Part(*swept(np.stack(bow, 1), 0.07, 0.055, up=(0, 1, 0)), body))
-    lid = moulded(rng, dirt=0.2)
-    if rng.random() < 0.6:
-        parts += moved(screw_cap(rng, 0.17, 0.18, lid), shift=(0, 0, height - 0.04))
+    lid = moulded(rng, dirt=0.6)
+    if rng.random() < 0.75:
+        parts += moved(screw_cap(rng, 0.145, 0.15, lid), shift=(0, 0, height - 0.04))
     else:
         parts.append(turned(resample([(0.2, 0.93), (0.19, 1.15), (0.17, 1.18), (0, 1.18)], 40, 0.6) * [1, height], lid))
     return dented(parts, rng, rng.uniform(0, 0.1)), "any" if rng.random() < 0.6 else "upright"
@@ -422,15 +422,15 @@ def smooth_cup(rng):
 
 
 KINDS = {
-    "drinks bottle": (0.04, drinks_bottle),
-    "canister": (0.38, canister),
-    "empty carrier bag": (0.06, empty_carrier_bag),
-    "full carrier bag": (0.36, full_carrier_bag),
-    "tied bag": (0.04, tied_bag),
-    "tub": (0.04, tub),
-    "cup": (0.02, cup),
-    "food tray": (0.02, food_tray),
-    "clamshell": (0.01, clamshell),
+    "drinks bottle": (0.44, drinks_bottle),
+    "canister": (0.36, canister),
+    "empty carrier bag": (0.01, empty_carrier_bag),
+    "full carrier bag": (0.02, full_carrier_bag),
+    "tied bag": (0.03, tied_bag),
+    "tub": (0.02, tub),
+    "cup": (0.01, cup),
+    "food tray": (0.03, food_tray),
+    "clamshell": (0.05, clamshell),
     "cutlery": (0.01, cutlery),
     "caps": (0.01, caps),
     "smooth cup (hard)": (0.01, smooth_cup),

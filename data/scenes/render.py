@@ -29,7 +29,7 @@ from surroundings import clutter, ground
 MAKERS = {module.__name__: module.KINDS for module in (cardboard, glass, metal, paper, plastic, trash)}
 OBJECT, GROUND, CLUTTER, LIGHT, VIEW, FILM = range(6)  # streams of random numbers, one per concern
 VISIBLE = (0.08, 0.70)  # share of the frame that the visible object covers
-ATTEMPTS = 40  # objects that are tried on one place
+ATTEMPTS = 40  # objects that are tried on one place, and views that a twin is tried from
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def photograph(label, seed, seeds, size=256, samples=16, kind=None, attempt=None
         name, parts = _draw_object(label, [seed, seeds.thing, OBJECT, number], kind)
         view = draw_view(_stream(seed, seeds.view, VIEW))
         if seeds.step:
-            view = another_view(view, _stream(seed, seeds.step, VIEW))
+            rng = _stream(seed, seeds.step, VIEW)
+            others = (another_view(view, rng) for _ in range(ATTEMPTS))
+            view = next((other for other in others if framed(other, parts)), view)
         frame = framed(view, parts)
         if frame is None:
             continue

@@ -14,15 +14,15 @@ SIZE = 1024  # of a ground's texture, pixels
 Y, X = np.mgrid[0:SIZE, 0:SIZE] / SIZE
 REACH = 26  # the ground's half side, in lengths of the object
 GROUNDS = {
-    "wood": 0.10,
-    "table": 0.14,
-    "concrete": 0.17,
-    "asphalt": 0.12,
-    "soil": 0.03,
-    "tiles": 0.08,
-    "cloth": 0.08,
-    "poster": 0.24,
-    "grass": 0.04,
+    "wood": 0.18,
+    "table": 0.18,
+    "concrete": 0.14,
+    "asphalt": 0.14,
+    "soil": 0.02,
+    "tiles": 0.11,
+    "cloth": 0.05,
+    "poster": 0.1,
+    "grass": 0.08,
 }
 
 

@@ -58,7 +58,7 @@ def crisp_bag(rng):
     open_share = np.clip(4 * uv[:, 0] * (1 - uv[:, 0]), 0, 1) ** 0.5 * np.clip((from_end - 0.05) * 5, 0, 1) ** 0.6
     common = creases(flat, rng, 18, 0.15, 3) * crush + 0.012 * (from_end < 0.05) * np.sin(uv[:, 1] * 900)
     wrinkles = creases(flat * 2, rng, 18, 0.15, 6) * crush * 0.3
-    teeth = 0.02 * (from_end < 0.008) * np.sign(np.sin(uv[:, 0] * 190))
+    teeth = 0.01 * (from_end < 0.008) * np.sign(np.sin(uv[:, 0] * 260))
     front = printed_foil(rng)
     back = front if rng.random() < 0.6 else bare_metal(rng, 0.3, "Al")
     parts = []
@@ -66,7 +66,8 @@ def crisp_bag(rng):
         swell = side * open_share * (puff * (1 + 0.25 * waves(flat, rng, 5)) + wrinkles)
         drawn_in = flat[:, 0] * (1 - 0.5 * puff * open_share)
         sheet = np.c_[drawn_in, flat[:, 1] + teeth, common + swell + side * 0.002]
-        parts.append(Part(sheet, triangles[:, ::side], uv, material))
+        read = uv if side == 1 else [1, 0] + uv * [-1, 1]  # the print of the back is not mirrored
+        parts.append(Part(sheet, triangles[:, ::side], read, material))
     return parts, "flat"
 
 
@@ -367,15 +368,15 @@ def chocolate_foil(rng):
 
 
 KINDS = {
-    "crisp bag": (0.5, crisp_bag),
-    "sweet wrapper": (0.32, sweet_wrapper),
-    "apple core": (0.06, apple_core),
-    "cigarette packet": (0.02, cigarette_packet),
+    "crisp bag": (0.78, crisp_bag),
+    "sweet wrapper": (0.03, sweet_wrapper),
+    "apple core": (0.05, apple_core),
+    "cigarette packet": (0.03, cigarette_packet),
     "cigarette butts": (0.01, cigarette_butts),
-    "sole": (0.04, sole),
+    "sole": (0.05, sole),
     "broken plate": (0.01, broken_plate),
-    "broken mug": (0.01, broken_mug),
-    "sponge": (0.01, sponge),
-    "glove": (0.01, glove),
-    "chocolate foil (hard)": (0.01, chocolate_foil),
+    "broken mug": (0.005, broken_mug),
+    "sponge": (0.015, sponge),
+    "glove": (0.015, glove),
+    "chocolate foil (hard)": (0.005, chocolate_foil),
 }

@@ -73,8 +73,9 @@ class Gallery:
         position, masks, boxes = self.positions[row], self.dataset.masks, self.dataset.boxes
         if masks is None:
             return box_mask(np.empty((0, 4)) if boxes is None else boxes[position], size)
-        mask = (whole(torch.tensor(masks[position])[None, None].float(), size)[0, 0] > 0.5).numpy()
-        return mask.any(axis=1)[:, None] & mask.any(axis=0) if boxed else mask
+        resized = whole(torch.tensor(masks[position])[None, None].float(), size)[0, 0]  # (size, size)
+        mask = np.greater(resized.numpy(), 0.5)
+        return np.any(mask, axis=1, keepdims=True) & np.any(mask, axis=0) if boxed else mask
 
     def line(self, arm: str, row: int, panels: list[tuple], note: str = "") -> dict:
         """A row for `figures.heatmap_gallery`, with the photograph's name and the arm.

@@ -343,7 +343,7 @@ def test_few_photographs_shown(small, monkeypatch):
     """Notebook 05 reaches its end, and says no number that is none."""
     found = run_notebook("05", monkeypatch, small)
     assert "Where the objects are is not known" in found["said"]
-    assert found["said"].count("What we see") == 7 and "nan" not in found["said"]
+    assert found["said"].count("What we see") == 6 and "nan" not in found["said"]
 
 
 @pytest.mark.workflow

@@ -393,10 +393,9 @@ def test_either_outcome(controlled, monkeypatch, sign):
     assert found["measured"] and found["planted"] and found["noisy"]
     gains = found["gains"][found["gains"]["layer"] == found["claim_layer"]]
     for row in gains.itertuples():
-        side = "higher" if row.low > 0 else "lower" if row.high < 0 else "does not decide"
-        (sentence,) = [
-            text for text in found["said"].split("Grad-CAM minus ") if f"gain at layer1 of {row.arm}:" in text
-        ]
+        side = "the higher" if row.low > 0 else "the lower" if row.high < 0 else "does not decide"
+        pattern = rf"The gain at layer1 of Grad-CAM of `{row.arm}` .*?\)\. .*?\."
+        (sentence,) = re.findall(pattern, found["said"])
         assert side in sentence
     assert "nan" not in found["said"]
 

@@ -76,17 +76,20 @@ workflow: $(INSTALLED)  ## whole runs of the workflow (minutes)
 in_place = for notebook in $(1); do \
 	$(BIN)/python -m paper_repro.workflow.execute "$$notebook" --output "$$notebook" || exit 1; done
 
-# First the control that notebook 05 shows where it exists.
+# First the controls that notebook 06 shows where they exist.
 notebooks: $(INSTALLED)  ## the committed notebooks executed anew, in place
 	$(BIN)/python -m paper_repro.workflow.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
+	for arm in stage-planted stage-untied; do \
+		$(BIN)/python -m paper_repro.workflow.execute notebooks/03_stage_se_training.ipynb \
+		--parameters "{\"arm\": \"$$arm\"}" --output results/smoke/$$arm/fold0/03_stage_se_training.ipynb || exit 1; done
 	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
 # All in one go, as tests hold them to one another.
-claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 06, figures
+claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 07, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
 	$(BIN)/python -m paper_repro.evidence.rules
-	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
+	$(call in_place,notebooks/07_claims.ipynb notebooks/solutions/solutions_07.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures
 
@@ -106,7 +109,7 @@ slides: $(INSTALLED)  ## results/slides: the lessons' chosen cells as slides, re
 	$(BIN)/python -m nbconvert --log-level WARN --to slides --template slides \
 		--TemplateExporter.extra_template_basedirs=. --no-input --SlidesExporter.reveal_url_prefix=reveal.js \
 		--HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full" \
-		--output-dir results/slides notebooks/0[1-5]_*.ipynb
+		--output-dir results/slides notebooks/0[1-6]_*.ipynb
 	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"
 
 # All pages anew, so that a warning cannot hide behind a page that did not change.

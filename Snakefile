@@ -67,7 +67,7 @@ SHOWN = [
 EXPLORATION = mark("01_data_exploration", notebook_hash(NOTEBOOKS / "01_data_exploration.ipynb"), DATA, PACKAGE, REGIONS, SHOWN)
 COMPARISONS = [
     mark(notebook, notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), DATA, PACKAGE, REGIONS, TRAININGS)
-    for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
+    for notebook in ("04_confusion_matrices", "05_heatmap_gallery", "06_heatmap_tests")
 ]
 
 if workflow.is_main_process:
@@ -135,7 +135,7 @@ rule compare:
     output:
         ".done/{notebook}-{key}",
     wildcard_constraints:
-        notebook="04_confusion_matrices|05_heatmap_gallery",
+        notebook="04_confusion_matrices|05_heatmap_gallery|06_heatmap_tests",
     params:
         notebook="{notebook}",
     threads: CONFIG.threads

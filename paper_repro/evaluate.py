@@ -1,4 +1,4 @@
-"""Test predictions and the measures computed from them: accuracy, macro-F1, calibration error, confusion matrix.
+"""Scores of test predictions and of heat maps, with intervals: accuracy, macro-F1, calibration error, gains.
 
 A table of predictions has the columns image, fold, truth (label) and p_<class> for every class. A table of several
 repeats has a column `repeat` too; an image then appears once, and counts once, in every repeat.
@@ -124,6 +124,27 @@ def mean_interval(images: pd.Series, values: pd.Series, groups: pd.Series | None
     sums = {"total": values.to_numpy(float), "count": np.ones(len(values))}
     found = _bootstrap(sums, _group_index(images, groups), lambda sums: {"mean": sums["total"] / sums["count"]}, seed=0)
     return float(values.mean()), *found["mean"]
+
+
+def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series | None = None) -> pd.DataFrame:
+    """A measure of heat maps per arm and layer: each map's mean, and Grad-CAM minus the best trivial map.
+
+    Args:
+        measures: rows of `heatmaps.measure` with the columns arm and repeat; a row without `column` is left out.
+
+    Returns:
+        arm, layer, grid, images, a column per map, best trivial (the trivial map with the largest mean), margin (the
+        mean paired difference), low and high (its interval).
+    """
+    rows = []
+    for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
+        wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)
+        best = wide.drop(columns="gradcam").mean().idxmax()
+        margin = (wide["gradcam"] - wide[best]).reset_index(name="margin")
+        mean, low, high = mean_interval(margin["image"], margin["margin"], groups)
+        row = dict(zip(("arm", "layer", "grid"), names, strict=True)) | {"images": len(wide)} | wide.mean().to_dict()
+        rows.append(row | {"best trivial": best, "margin": mean, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def _tests(predictions, classes):

@@ -16,19 +16,20 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from paper_repro.evaluate import reliability
-from paper_repro.files import ReproError, atomic_write
-from paper_repro.gradcam import heatmap
+from paper_repro.files import ReproError, atomic_write, save_table
 from paper_repro.lettering import readable, shorten, width
 
 COLOURS = sns.color_palette("colorblind", 10)
 RIGHT, WRONG = COLOURS[0], COLOURS[3]
 SIGNS = {True: ("✓ right", RIGHT), False: ("✗ wrong", WRONG), None: ("", "black")}
 HEAT, DIVERGING = "viridis", "PuOr"
+OPAQUE, GREY = 0.7, 0.6  # of a map's colour at its maximum; of the photograph where there is none
 EDGE = [withStroke(linewidth=4, foreground="black")]  # keeps white lines visible on white
 SMALL, SMALL_NUMBER = 7, 9  # the smallest letters and, where many stand together, numbers that can be read, in points
 NAME = 3  # room for a class's name on an axis, in inches
@@ -213,9 +214,9 @@ def gate_profiles(gates: dict, truth, classes) -> Figure:
 
 @lecture
 def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
-    """Heat maps of the same image side by side, one image per row.
+    """Heat maps of the same image side by side, one image per row, each over the photograph in grey (`overlay`).
 
-    Every map is scaled to its own maximum, so brightness cannot be compared between panels, and names its grid.
+    Every map is scaled to its own maximum, so colours cannot be compared between panels, and names its grid.
 
     Args:
         rows: dicts with image (S, S, 3) uint8; panels, a list of (title, raw cam (h, w) or None where there is no map);
@@ -247,20 +248,47 @@ def heatmap_gallery(rows: list[dict], show_photo: bool = True) -> Figure:
                 ax.set_title(drawn[title])
             if cam is not None:
                 _outline(ax, size, *region)
-    shades = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+    colours = mpl.colors.ListedColormap(_mixed(np.linspace(0, 1, 256), GREY))
+    shades = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), colours)
     bar = figure.colorbar(shades, ax=axes, ticks=[0, 0.5, 1], shrink=min(1, 2 / len(rows)), pad=0.01)
     bar.set_label("share of the\nmap's maximum")
     return figure
 
 
-def overlay(cam, image: np.ndarray, share: float = 0.6) -> np.ndarray:
-    """A raw map (h, w), scaled to its own maximum, over the grey photograph (H, W, 3) uint8: (H, W, 3) in [0, 1].
+def overlay(cam, image: np.ndarray) -> np.ndarray:
+    """A raw map (h, w), scaled to its own maximum, over the photograph (H, W, 3) uint8 in grey: (H, W, 3) in [0, 1].
+
+    Each cell of the map has one colour, which is as opaque as the map is high there. So the photograph stays visible,
+    and no detail is shown that the map does not have. A map that is zero everywhere leaves the photograph alone.
+    """
+    cam = torch.as_tensor(np.asarray(cam)).float()
+    share = F.interpolate((cam / cam.max().clamp(min=1e-12))[None, None], image.shape[:2], mode="nearest-exact")[0, 0]
+    return _mixed(share.numpy(), image.astype(float).mean(2, keepdims=True) / 255)
+
+
+def save_gallery(rows: list[dict], folder, name: str, photographs=None) -> Figure:
+    """Draws rows of `gallery.Gallery.line` and saves them with the raw maps as numbers; returns the figure.
 
     Args:
-        share: of the map's colour in the mixture; the rest is the photograph's grey.
+        photographs: a folder of its own for the figure with photographs, where these may not be published; `folder`
+            then gets the maps and the outlines alone.
     """
-    shades = plt.get_cmap(HEAT)(heatmap(torch.as_tensor(cam)[None], image.shape[:2])[0].numpy())[..., :3]
-    return share * shades + (1 - share) * image.astype(float).mean(2, keepdims=True) / 255
+    numbers = [
+        (row["name"], row["arm"], title.replace("\n", " "), y, x, float(value))
+        for row in rows
+        for title, cam in row["panels"]
+        for (y, x), value in np.ndenumerate(np.asarray(cam))
+    ]
+    numbers = pd.DataFrame(numbers, columns=["image", "arm", "map", "row", "column", "cam"])
+    versions = {Path(folder): True} if photographs is None else {Path(folder): False, Path(photographs): True}
+    for place, show_photo in versions.items():
+        figure = heatmap_gallery(rows, show_photo)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # work the layout out once, not for every file
+        save(figure, place / name, numbers)
+        if not show_photo:
+            plt.close(figure)
+    return figure
 
 
 def save(figure: Figure, path, data: pd.DataFrame) -> None:
@@ -269,8 +297,7 @@ def save(figure: Figure, path, data: pd.DataFrame) -> None:
     for kind, options in kinds:  # no date and a fixed salt: the same figure gives the same file
         with atomic_write(path.with_name(f"{path.name}.{kind}")) as temporary, mpl.rc_context({"svg.hashsalt": "0"}):
             figure.savefig(temporary, format=kind, **options)
-    with atomic_write(path.with_name(f"{path.name}.csv")) as temporary:
-        data.to_csv(temporary, index=False)
+    save_table(data, path.with_name(f"{path.name}.csv"))
 
 
 def _outline(ax, size, mask, boxes):
@@ -284,20 +311,26 @@ def _outline(ax, size, mask, boxes):
 
 
 def _heat(ax, cam, image, size):
-    """Draw one raw map, over the grey image where given; a map that is zero everywhere is hatched instead."""
+    """Draw one raw map over the image, or over plain grey; a map that is zero everywhere is hatched instead."""
     centred = {"ha": "center", "va": "center", "transform": ax.transAxes}
     ax.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
     if cam is None:
         ax.text(0.5, 0.5, "no map", **centred)
         return
-    cam = torch.as_tensor(np.asarray(cam))
+    cam = np.asarray(cam)
     ax.set_xlabel(f"grid {cam.shape[0]}×{cam.shape[1]}", fontsize="small")
     if cam.any():
-        ax.imshow(overlay(cam, np.zeros((size, size, 3)) if image is None else image, 1 if image is None else 0.6))
+        ax.imshow(overlay(cam, np.full((size, size, 3), 255 * GREY) if image is None else image))
     else:
         ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, facecolor="0.85", edgecolor="0.6", hatch="//"))
         paper = {"facecolor": "0.85", "edgecolor": "none"}
         ax.text(0.5, 0.5, "no positive\nevidence", zorder=5, bbox=paper, **centred)
+
+
+def _mixed(share, grey):
+    """The colours (..., 3) of a map at `share` (...) of its maximum, over grey in [0, 1]."""
+    opacity = OPAQUE * share[..., None]
+    return opacity * plt.get_cmap(HEAT)(share)[..., :3] + (1 - opacity) * grey
 
 
 def _bounded(across, height, what):

@@ -142,6 +142,33 @@ def test_gallery_without_photo_shows_no_photo():
     assert len(pictures(bright, True)) == len(hidden[0]) + 1
 
 
+def test_the_photograph_shows_through_a_map():
+    """Where a map is zero the photograph is as it was, in grey; at the map's maximum it is still to be told apart.
+    Every cell of the map has one colour."""
+    cam, size = np.array([[0.0, 2], [0, 1]]), 64
+    image = np.zeros((size, size, 3), np.uint8)
+    image[::2] = 255
+    mixed = figures.overlay(cam, image)
+    assert mixed.shape == image.shape and (mixed >= 0).all() and (mixed <= 1).all()
+    assert np.array_equal(mixed[:, : size // 2], image[:, : size // 2] / 255)
+    brightest = mixed[: size // 2, size // 2 :]
+    assert np.ptp(brightest, axis=1).max() == 0 and (brightest[0, 0] - brightest[1, 0] > 0.25).all()
+    assert np.array_equal(figures.overlay(0 * cam, image), image / 255)
+    assert np.array_equal(figures.overlay(1e-9 * cam, image), mixed), "a map's own scale does not matter"
+
+
+def test_save_gallery_keeps_photographs_apart(tmp_path):
+    """Where photographs may not be published, they are in the second folder alone; the numbers are the raw maps."""
+    row = gallery_row(np.arange(16.0).reshape(4, 4)) | {"name": "glass/1.jpg", "arm": "none"}
+    row["panels"] = row["panels"][:1]
+    figures.save_gallery([row], tmp_path / "own", "map")
+    figures.save_gallery([row], tmp_path / "maps", "map", tmp_path / "photographs")
+    own, maps, photographs = ((tmp_path / name / "map.png").read_bytes() for name in ("own", "maps", "photographs"))
+    assert own == photographs != maps
+    numbers = pd.read_csv(tmp_path / "maps" / "map.csv")
+    assert numbers["cam"].tolist() == list(range(16)) and set(numbers["image"]) == {"glass/1.jpg"}
+
+
 def test_save_writes_three_files_and_repeats_them(tmp_path, counts):
     """PNG, SVG and CSV appear together, also for a name with a dot, and a second time with the same bytes."""
     for folder in ("one", "two"):

@@ -144,7 +144,7 @@ def test_edit_of_a_decisive_module_changes_the_key(monkeypatch, package, name):
 
 @pytest.mark.parametrize("name", ["figures", "photographs/boxes", "workflow/page"])
 def test_workflow_sees_an_edit_in_every_room(package, name):
-    """The Snakefile's hash of the package, by which 01, 04 and 05 run again."""
+    """The Snakefile's hash of the package, by which 01, 04, 05 and 06 run again."""
     lines = re.findall(r"(?m)^(?:MODULES|PACKAGE) = .*$", (ROOT / "Snakefile").read_text())
     names = {"paper_repro": SimpleNamespace(__file__=package / "__init__.py"), "Path": Path, **vars(keys)}
 

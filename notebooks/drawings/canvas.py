@@ -20,7 +20,7 @@ COLOURS = {
     "wash": ("#eef1f5", "#272e39"),
     "blue": ("#0067a5", "#63b8ee"),
     "blue-wash": ("#d8eaf7", "#14374f"),
-    "orange": ("#b35900", "#f5a742"),
+    "orange": ("#a34d00", "#f5a742"),
     "orange-wash": ("#fdebd2", "#432e10"),
     "green": ("#00755a", "#3cc79f"),
     "green-wash": ("#d3efe5", "#0f3d30"),

@@ -387,12 +387,12 @@ def road() -> Drawing:
 COURSE = [
     ("1", "Data", 45, "look at data,\nkeep twins\ntogether", "blue"),
     ("2", "Baseline", 60, "train a network,\njudge it with\nan interval", "blue"),
-    ("3", "Attention", 60, "build one gate\nper stage,\nand test it", "orange"),
-    ("4", "Confusion", 40, "compare two\nnetworks in\npairs", "orange"),
+    ("3", "Attention", 40, "build one gate\nper stage,\nand test it", "orange"),
+    ("4", "Confusion", 30, "compare two\nnetworks in\npairs", "orange"),
     ("", "Explorer", 10, "see any map\nwith a few\nclicks", ""),
     ("5", "Heat maps", 40, "make a heat\nmap by two\nequations", "green"),
-    ("6", "Tests", 60, "test what a\nheat map\nshows", "green"),
-    ("7", "Claims", 60, "say what the\nevidence\nallows", "purple"),
+    ("6", "Tests", 50, "test what a\nheat map\nshows", "green"),
+    ("7", "Claims", 40, "say what the\nevidence\nallows", "purple"),
 ]
 
 

@@ -402,8 +402,8 @@ def course() -> Drawing:
         "A map of the course",
         """Lessons 1, 2 and 3 follow one another: data, baseline, attention. Lesson 4,
         confusion matrices, and lesson 5, heat maps, need lesson 3. Lesson 6, tests of heat
-        maps, needs lesson 5, and so does the explorer. Lesson 7, claims, needs lessons 4
-        and 6.""",
+        maps, needs lesson 5. Lesson 7, claims, needs lessons 4 and 6. The explorer goes
+        with lesson 5.""",
         1100,
         560,
     )

@@ -172,6 +172,20 @@ def balance(images: pd.Series) -> str:
     return f"{text}{ratio}. Whoever always answers {name(first)} is right for {share}."
 
 
+def contrast(what: str, a: tuple[str, float], b: tuple[str, float], found: Estimate, unit: str = "%") -> str:
+    """One measure in two conditions, and their paired difference, b minus a.
+
+    Args:
+        what: begins the sentence, such as "The accuracy".
+        a, b: the condition as the sentence names it, such as "with random folds", and the measure there.
+    """
+    if math.isnan(found[0]):
+        return f"{what} was not measured."
+    text = f"{what} is {number(b[1], unit)} {b[0]} and {number(a[1], unit)} {a[0]}: a difference of "
+    text += f"{estimate(found, 'points' if unit == '%' else unit, signed=True)}."
+    return text if decided(found) else f"{text} This does not decide which of the two is higher."
+
+
 def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
     """The lowest and the highest of several estimates, and whether their intervals overlap.
 

@@ -189,6 +189,8 @@ def contrast(what: str, a: tuple[str, float], b: tuple[str, float], found: Estim
 def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
     """The lowest and the highest of several estimates, and whether their intervals overlap.
 
+    An interval without width, as a bootstrap of equal values has it, tells nothing apart.
+
     Args:
         what: what was estimated for each name, such as "recall".
     """
@@ -201,7 +203,8 @@ def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
         return f"The {what} of {name(lowest)} is {estimate(known[lowest], unit)}; there is no other."
     text = f"The lowest {what} is that of {name(lowest)}, {estimate(known[lowest], unit)}"
     text += f"; the highest is that of {name(highest)}, {estimate(known[highest], unit)}."
-    if known[lowest][2] < known[highest][1]:
+    wide = all(known[label][1] < known[label][2] for label in (lowest, highest))
+    if wide and known[lowest][2] < known[highest][1]:
         return f"{text} The two intervals do not overlap."
     return f"{text} The intervals do not tell the two apart."
 

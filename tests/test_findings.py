@@ -162,6 +162,7 @@ def test_extremes():
     text = findings.extremes("recall", found, "%")
     assert "that of b, 50.0 %" in text and "that of a, 90.0 %" in text and text.endswith("do not overlap.")
     assert "do not tell" in findings.extremes("recall", found | {"a": (0.7, 0.55, 0.85)})
+    assert "do not tell" in findings.extremes("recall", found | {"a": (1.0, 1.0, 1.0)})
     assert "do not tell" in findings.extremes("recall", {"a": (0.9, NAN, NAN), "b": (0.5, NAN, NAN)})
     assert findings.extremes("recall", {"a": (0.9, 0.8, 1.0)}).endswith("there is no other.")
     assert findings.extremes("recall", {"a": (NAN, NAN, NAN)}) == "The recall was not measured."

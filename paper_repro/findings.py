@@ -16,6 +16,7 @@ from IPython.display import Markdown
 from paper_repro.evaluate import mean_interval
 
 Estimate = tuple[float, float, float]  # mean, low, high
+FEW = 20  # groups of photographs; a bootstrap of fewer gives intervals that are clearly too narrow
 
 
 def seen(*sentences: str) -> Markdown:
@@ -135,6 +136,8 @@ def covers(images: Iterable[str], groups: pd.Series | None = None, networks: int
     count = len(names) if groups is None else groups.loc[names].nunique()
     twins = "no two of them near-duplicates" if count == len(names) else f"in {count:,} groups of near-duplicates"
     text = f"{len(names):,} photographs, {twins}." if len(names) > 1 else "1 photograph."
+    if count < FEW:
+        text += " So few photographs make an interval too narrow."
     trained = "once" if networks == 1 else f"{networks} times"
     return f"{text} Each arm was trained {trained}: the intervals speak of other photographs, not of other trainings."
 

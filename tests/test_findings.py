@@ -108,10 +108,12 @@ def test_covers():
     """Photographs, near-duplicates and trainings are counted; none is said as well."""
     groups = pd.Series({"a": 0, "b": 0, "c": 1})
     assert findings.covers([], groups) == "No photograph was measured."
-    assert findings.covers(["a"], groups).startswith("1 photograph. Each arm was trained once")
+    assert findings.covers(["a"], groups).startswith("1 photograph. ")
     assert "2 photographs, no two of them near-duplicates" in findings.covers(["a", "c"], groups)
     assert "3 photographs, in 2 groups of near-duplicates" in findings.covers(["a", "b", "c", "a"], groups, 5)
     assert "trained 5 times" in findings.covers(["a"], networks=5)
+    assert "too narrow" in findings.covers(["a", "c"], groups)
+    assert "too narrow" not in findings.covers([f"{number}" for number in range(findings.FEW)])
 
 
 def test_counts():

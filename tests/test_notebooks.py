@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from nbconvert import SlidesExporter
 from PIL import Image
 
-from paper_repro import figures, runs
+from paper_repro import evaluate, figures, findings, runs
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError
@@ -84,6 +84,12 @@ def test_code_fits_a_page(path):
         assert folded == ("hide-input" in cell.metadata.get("tags", []))
         assert folded or not re.match(r"(#.*\n|\n)*(import|from) ", cell.source)
     assert "jupyter" not in cells[0].metadata
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_is_small(path):
+    """A repository keeps every version of every picture, and GitHub shows no large notebook."""
+    assert path.stat().st_size < 2e6
 
 
 def prose(path):
@@ -263,12 +269,13 @@ def photograph_classes(folder, counts, noise):
 
 def run_notebook(stem, monkeypatch, parameters):
     """Runs a notebook's cells in this process, without writing its figures; returns its variables, and among them as
-    `said` what it printed."""
+    `said` what it printed and found."""
     monkeypatch.setattr(figures, "save", lambda *_: None)
     # Needs a kernel.
     monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *_, **__: None)
     (path,) = [path for path in COURSE if path.stem.startswith(stem)]
-    said = []
+    said, seen = [], findings.seen
+    monkeypatch.setattr(findings, "seen", lambda *sentences: said.append(seen(*sentences).data))
     variables = {"display": lambda *_: None, "print": lambda *words: said.append(" ".join(map(str, words)))}
     with mpl.rc_context():
         for number, cell in enumerate(code_cells(path), 1):
@@ -332,11 +339,66 @@ def test_few_photographs_compared(small, monkeypatch):
 
 
 @pytest.mark.workflow
-def test_few_photographs_explained(small, monkeypatch):
-    """Notebook 05 compares each photograph once with another one, and says that nothing can be measured."""
+def test_few_photographs_shown(small, monkeypatch):
+    """Notebook 05 reaches its end, and says no number that is none."""
     found = run_notebook("05", monkeypatch, small)
-    assert sorted(set(found["chosen"])) == list(found["chosen"]) and len(found["chosen"]) <= len(found["test"])
+    assert "Where the objects are is not known" in found["said"]
+    assert found["said"].count("What we see") == 7 and "nan" not in found["said"]
+
+
+@pytest.mark.workflow
+def test_few_photographs_tested(small, monkeypatch):
+    """Notebook 06 compares each photograph once with another one, and says what cannot be measured or played."""
+    found = run_notebook("06", monkeypatch, small)
+    assert sorted(set(found["chosen"])) == list(found["chosen"]) and len(found["chosen"]) <= len(found["truth"])
     assert not found["measured"] and "of this fold has a mask, or a box" in found["said"]
+    for sentence in ("Nothing could be measured", "No cause was planted here", "The game was not played"):
+        assert sentence in found["said"]
+    assert "nan" not in found["said"]
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    """Parameters of notebook 06 for photographs of five classes with masks, of which there are runs of two networks,
+    with stickers and with shuffled labels as well."""
+    folder = tmp_path_factory.mktemp("controlled")
+    photograph_classes(folder / "data", dict.fromkeys("abcde", 8), 120)
+    for photograph in (folder / "data").glob("*/*.png"):
+        mask = np.zeros((40, 40), bool)
+        mask[10:25, 5:30] = True
+        place = folder / "data_masks" / photograph.relative_to(folder / "data")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(place)
+    config = load_profile("smoke", data=str(folder / "data"), **TINY)
+    dataset = load_dataset(config.data, config.prepared_size)
+    for arm in ("none", "stage", "stage-planted", "stage-untied", "none-shuffled"):
+        run = train(config, arm, 0, folder)
+        measure_run(run, dataset, config.faithfulness_images)
+        runs.record_completion(run.folder)
+    return {"data": config.data, "out": str(folder), "overrides": TINY}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("sign", [1, -1], ids=["as measured", "the opposite"])
+def test_either_outcome(controlled, monkeypatch, sign):
+    """Notebook 06 says of networks without skill what its numbers say, and of the opposite numbers the opposite."""
+    interval = evaluate.mean_interval
+
+    def signed(*arguments):
+        mean, low, high = interval(*arguments)
+        return sign * mean, *sorted((sign * low, sign * high))
+
+    monkeypatch.setattr(evaluate, "mean_interval", signed)
+    found = run_notebook("06", monkeypatch, controlled)
+    assert found["measured"] and found["planted"] and found["noisy"]
+    gains = found["gains"][found["gains"]["layer"] == found["claim_layer"]]
+    for row in gains.itertuples():
+        side = "higher" if row.low > 0 else "lower" if row.high < 0 else "does not decide"
+        (sentence,) = [
+            text for text in found["said"].split("Grad-CAM minus ") if f"gain at layer1 of {row.arm}:" in text
+        ]
+        assert side in sentence
+    assert "nan" not in found["said"]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def intervals(table: pd.DataFrame, reference: str) -> Figure:
         ax.errorbar(mean, range(len(table)), xerr=[mean - low, high - mean], **style)
     axes[0].set(yticks=range(len(table)), yticklabels=names, ylim=(len(table) - 0.5, -0.5))
     axes[0].set_xlabel("accuracy, %, with its 95 % interval")
-    axes[1].set_xlabel(f"minus {beside}, percentage points")
+    axes[1].set_xlabel(f"minus {beside},\npercentage points")
     axes[1].axvline(0, color="grey", linestyle="--", linewidth=1.5)
     return figure
 

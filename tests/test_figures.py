@@ -206,9 +206,6 @@ def drawn(function, names, arms=("none", "stage")):
     if function == "class_counts":
         labels = np.repeat(names, np.diag(table))
         return figures.class_counts(pd.DataFrame({"label": labels, "excluded": rng.random(len(labels)) < 0.1}))
-    if function == "gate_profiles":
-        gates = {f"layer{i}": rng.random((1, 100, 16)) for i in (1, 2)}
-        return figures.gate_profiles(gates, {stage: {"class": gate[0].mean(0)} for stage, gate in gates.items()})
     if function == "intervals":
         right = pd.DataFrame(rng.random((20, many)) < 0.8, [f"{i}" for i in range(20)], names).rename_axis("image")
         return figures.intervals(evaluate.compared(right, names[0]), names[0])
@@ -281,7 +278,6 @@ FUNCTIONS = [
     "confusion_matrix",
     "confusion_pair",
     "class_counts",
-    "gate_profiles",
     "intervals",
     "sample_grid",
     "heatmap_gallery",

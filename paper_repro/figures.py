@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from paper_repro.augment import MEAN, STD
 from paper_repro.evaluate import reliability
 from paper_repro.files import ReproError, atomic_write, save_table
 from paper_repro.lettering import readable, shorten, width
@@ -49,12 +50,15 @@ lecture = mpl.rc_context(
 
 
 @lecture
-def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6) -> Figure:
-    """Images (N, S, S, 3), N > 0, with a label each and, where given, the outline of masks (N, M, M) or boxes."""
+def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6, side: float = 2.4) -> Figure:
+    """Images (N, S, S, 3), N > 0, with a label each and, where given, the outline of masks (N, M, M) or boxes.
+
+    Images may be of different sizes. `side` is that of a picture in inches; at 3.2 a notebook shows 256 pixels one to one.
+    """
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    labels = shorten(readable(labels), 2.1, lines=3)
-    size = _bounded(2.4 * columns, (2.7 + _further(labels)) * rows, f"{rows} × {columns} images")
+    labels = shorten(readable(labels), side - 0.3, lines=3)
+    size = _bounded(side * columns, (side + 0.3 + _further(labels)) * rows, f"{rows} × {columns} images")
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, subplot_kw=BARE)
     for i, (ax, image, label) in enumerate(zip(axes.flat[: len(images)], images, labels, strict=True)):
         ax.imshow(image)
@@ -85,9 +89,41 @@ def class_counts(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def picture(view) -> np.ndarray:
+    """A network's input, normalised (3, S, S), as the picture that it was: (S, S, 3) in [0, 1]."""
+    return (view.permute(1, 2, 0).numpy() * np.array(STD) + np.array(MEAN)).clip(0, 1)
+
+
+@lecture
+def object_places(regions, labels, classes) -> Figure:
+    """Left: the share of the images with the object at each place. Right: per class, the object's share of the frame.
+
+    Args:
+        regions: whether the object lies at each place of a grid, (N, g, g) bool; an image without any is left out.
+        labels: the images' classes (N,).
+    """
+    regions, labels = np.asarray(regions), np.asarray(labels)
+    share = 100 * regions.mean((1, 2))
+    names = shorten(readable(classes), NAME)
+    size = _bounded(13, max(4.5, 1 + 0.3 * len(names)), f"{len(names)} classes")
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, width_ratios=(1, 1.6))
+    shown = left.imshow(100 * regions[share > 0].mean(0), cmap=HEAT, vmin=0, vmax=100)
+    left.set(xticks=[], yticks=[], title="images with the object here")
+    figure.colorbar(shown, ax=left, format="%.0f %%")
+    right.boxplot([share[(labels == label) & (share > 0)] for label in classes], orientation="horizontal")
+    right.set(xlim=(0, 100), xlabel="object's share of the frame, %")
+    right.set_yticks(range(1, len(names) + 1), names)
+    right.invert_yaxis()  # the first class on top, as in every table
+    return figure
+
+
 @lecture
 def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Loss and accuracy per epoch of each arm's history: training, validation and its best epoch."""
+    """Loss and accuracy per epoch of each arm's history: training, validation and its best epoch.
+
+    The axis of the loss ends where the curves are to be compared. Where a validation loss of the first epochs lies far
+    above it, the title names the highest value.
+    """
     if len(histories) > 4 * len(COLOURS):
         raise ReproError(
             f"{len(histories)} arms are more than the {4 * len(COLOURS)} pairs of colour and mark: draw fewer"
@@ -104,6 +140,10 @@ def training_curves(histories: dict[str, pd.DataFrame]) -> Figure:
             ax.plot(history["epoch"], history[f"validation_{name}"], color=colour, label=arm, **style)
             ax.set(xlabel="epoch", ylabel=name)
             ax.xaxis.get_major_locator().set_params(integer=True)
+    top = 1.1 * max(max(past["train_loss"].max(), past["validation_loss"].median()) for past in histories.values())
+    highest = max(past["validation_loss"].max() for past in histories.values())
+    if highest > top:
+        axes[0].set(ylim=(0, top), title=f"above the axis: validation loss up to {highest:,.1f}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     figure.suptitle("solid: validation, with its best epoch; dashed: training")
     return figure

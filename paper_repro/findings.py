@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -156,3 +157,61 @@ def counts(found: Mapping[str, int], most: int = 4) -> str:
 def name(text: str) -> str:
     """A name as plain text in Markdown, whatever characters it holds."""
     return re.sub(r"([\\`*_{}\[\]<>()#+.!|$~&-])", r"\\\1", " ".join(text.split()))
+
+
+def balance(images: pd.Series) -> str:
+    """How unequal classes are, and how often one answer for all is right.
+
+    Args:
+        images: their number by class.
+    """
+    order = images.sort_values(ascending=False, kind="stable")
+    (first, most), (last, fewest) = (order.index[0], order.iloc[0]), (order.index[-1], order.iloc[-1])
+    share = number(most / order.sum(), "%")
+    if most == fewest:
+        return f"All {len(order)} classes have {most:,} images. One answer for all of them is right for {share}."
+    text = f"The largest class is {name(first)} with {most:,} images, the smallest {name(last)} with {fewest:,}"
+    ratio = f", a ratio of {number(most / fewest)}" if fewest else ""
+    return f"{text}{ratio}. Whoever always answers {name(first)} is right for {share}."
+
+
+def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
+    """The lowest and the highest of several estimates, and whether their intervals overlap.
+
+    Args:
+        what: what was estimated for each name, such as "recall".
+    """
+    known = {label: values for label, values in found.items() if not math.isnan(values[0])}
+    if not known:
+        return f"The {what} was not measured."
+    order = sorted(known, key=lambda label: known[label][0])
+    lowest, highest = order[0], order[-1]
+    if len(order) == 1:
+        return f"The {what} of {name(lowest)} is {estimate(known[lowest], unit)}; there is no other."
+    text = f"The lowest {what} is that of {name(lowest)}, {estimate(known[lowest], unit)}"
+    text += f"; the highest is that of {name(highest)}, {estimate(known[highest], unit)}."
+    if known[lowest][2] < known[highest][1]:
+        return f"{text} The two intervals do not overlap."
+    return f"{text} The intervals do not tell the two apart."
+
+
+def confused(counts: pd.DataFrame) -> str:
+    """The most frequent mistake of a confusion matrix in counts (K, K), rows = truth."""
+    wrong = counts.to_numpy() * ~np.eye(len(counts), dtype=bool)
+    images = f"{counts.to_numpy().sum():,} images"
+    if not wrong.any():
+        return f"All {images} got the right answer."
+    row, column = divmod(int(wrong.argmax()), len(counts))
+    truth, answer = name(str(counts.index[row])), name(str(counts.columns[column]))
+    text = f"{wrong.sum():,} of {images} got a wrong answer. The most frequent mistake is the answer {answer} for {truth}"
+    return f"{text}: {wrong[row, column]:,} of {counts.iloc[row].sum():,} images."
+
+
+def calibration(found: Estimate) -> str:
+    """Whether a network is too sure of itself, from its mean confidence minus its accuracy."""
+    if math.isnan(found[0]):
+        return "The calibration was not measured."
+    text = f"Mean confidence minus accuracy is {estimate(found, 'points', signed=True)}."
+    if side := decided(found):
+        return f"{text} So on the whole the network is too {'sure of itself' if side > 0 else 'modest'}."
+    return f"{text} This does not decide whether the network is too sure of itself or too modest."

@@ -12,6 +12,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.font_manager import fontManager
 
 from paper_repro import evaluate, figures, lettering
+from paper_repro.augment import to_input
 from paper_repro.files import ReproError
 
 CLASSES = ("a $x$ b", "glass", "metal")
@@ -473,3 +474,30 @@ def test_a_font_that_is_gone_is_passed_over(few_fonts, tmp_path):
     (tmp_path / "gone.ttf").unlink()
     _, messages = warned(lambda: drawn("class_counts", ["垃圾", "glass"]), tmp_path)
     assert len(messages) == 1
+
+
+def test_first_epochs_do_not_flatten_the_curves():
+    """A huge validation loss of the first epoch is named, and the axis ends where the other losses lie."""
+    past = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2, 1.5], "validation_loss": [3070.0, 2, 1.6]})
+    past = past.assign(train_accuracy=0.5, validation_accuracy=0.5, best=[False, False, True])
+    figure = figures.training_curves({"none": past})
+    assert 3 < figure.axes[0].get_ylim()[1] < 4 and any("3,070" in text for text in texts(figure))
+    calm = figures.training_curves({"none": past.assign(validation_loss=[2.0, 2, 1.6])})
+    assert calm.axes[0].get_title() == ""
+
+
+def test_object_places():
+    """Classes from the top in their order, and an image whose object is unknown left out."""
+    regions = np.zeros((4, 8, 8), bool)
+    regions[:2, :4], regions[2, :2] = True, True
+    figure = figures.object_places(regions, ["glass", "metal", "metal", "metal"], CLASSES[1:])
+    left, right = figure.axes[:2]
+    assert left.images[0].get_array().max() == 100 and right.yaxis_inverted()
+    medians = [line.get_xdata()[0] for line in right.lines if len(set(line.get_xdata())) == 1]
+    assert {50, 37.5} <= set(medians)
+    assert [label.get_text() for label in right.get_yticklabels()] == ["glass", "metal"]
+
+
+def test_picture_undoes_the_normalisation():
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    assert np.allclose(figures.picture(to_input(image, 32)[0]), image[0] / 255, atol=1e-5)

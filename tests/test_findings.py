@@ -132,3 +132,44 @@ def test_names_are_no_markup():
 def test_seen():
     """An empty sentence leaves no gap."""
     assert findings.seen("One.", "", "Two.").data == "**What we see.** One. Two."
+
+
+def test_balance():
+    """Unequal classes, equal ones, and a class without usable images."""
+    text = findings.balance(pd.Series({"paper": 330, "trash": 165, "glass": 165}))
+    assert "paper with 330 images" in text and "a ratio of 2.00" in text and "right for 50.0 %" in text
+    assert findings.balance(pd.Series({"a": 5, "b": 5})).startswith("All 2 classes have 5 images.")
+    assert "ratio" not in findings.balance(pd.Series({"a": 5, "b": 0}))
+
+
+def test_extremes():
+    """The lowest and the highest are told apart only by intervals that do not overlap."""
+    found = {"a": (0.9, 0.8, 1.0), "b": (0.5, 0.4, 0.6), "c": (NAN, NAN, NAN)}
+    text = findings.extremes("recall", found, "%")
+    assert "that of b, 50.0 %" in text and "that of a, 90.0 %" in text and text.endswith("do not overlap.")
+    assert "do not tell" in findings.extremes("recall", found | {"a": (0.7, 0.55, 0.85)})
+    assert "do not tell" in findings.extremes("recall", {"a": (0.9, NAN, NAN), "b": (0.5, NAN, NAN)})
+    assert findings.extremes("recall", {"a": (0.9, 0.8, 1.0)}).endswith("there is no other.")
+    assert findings.extremes("recall", {"a": (NAN, NAN, NAN)}) == "The recall was not measured."
+
+
+def test_confused():
+    """The largest entry beside the diagonal, with its row's images."""
+    counts = pd.DataFrame([[8, 2], [3, 4]], ["glass", "*b*"], ["glass", "*b*"])
+    text = findings.confused(counts)
+    assert text.startswith("5 of 17 images") and text.endswith(r"the answer glass for \*b\*: 3 of 7 images.")
+    assert findings.confused(counts * np.eye(2, dtype=int)) == "All 12 images got the right answer."
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((0.1, 0.05, 0.15), "+10.0 points (95 % interval +5.0 points to +15.0 points). So on the whole the network is too"),
+        ((-0.1, -0.15, -0.05), "too modest."),
+        ((0.01, -0.05, 0.05), "does not decide"),
+        ((NAN, NAN, NAN), "was not measured"),
+    ],
+    ids=["sure", "modest", "undecided", "empty"],
+)
+def test_calibration(found, said):
+    assert said in findings.calibration(found)

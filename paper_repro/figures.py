@@ -213,6 +213,37 @@ def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure
 
 
 @lecture
+def per_class(table: pd.DataFrame, support: pd.Series) -> Figure:
+    """Precision and recall of each class with their intervals, the arms one below the other.
+
+    Args:
+        table: a row per arm, class and measure ("precision" or "recall"): share, low, high in [0, 1], NaN where there
+            is none.
+        support: class -> number of its photographs, in the order in which the classes are drawn.
+    """
+    arms, classes = list(table["arm"].unique()), list(support.index)
+    names = shorten(readable(classes), NAME)
+    names = [f"{name} ({images:,})" for name, images in zip(names, support, strict=True)]
+    labels = shorten(readable(arms), 10)
+    columns, line = max(1, min(4, int(11 / (width(labels) + 1)))), 0.3 + 0.25 * len(arms)
+    legend = 0.36 * math.ceil(len(arms) / columns)
+    size = _bounded(11 + width(names), 1.2 + legend + line * len(classes), f"{len(classes)} classes of {len(arms)} arms")
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
+    for ax, measure in zip(axes, ("precision", "recall"), strict=True):
+        found = table[table["measure"] == measure].set_index(["arm", "class"])
+        for i, arm in enumerate(arms):
+            share, low, high = 100 * found.loc[arm].loc[classes, ["share", "low", "high"]].to_numpy(float).T
+            heights = np.arange(len(classes)) + 0.8 * ((i + 0.5) / len(arms) - 0.5)
+            style = {"fmt": "osDv^<>P*X"[i % 10], "color": COLOURS[i % 10], "markersize": 8, "linewidth": 1.5}
+            ax.errorbar(share, heights, xerr=[share - low, high - share], label=labels[i], **style)
+        ax.set(xlabel=f"{measure}, %, with its 95 % interval", xlim=(-2, 102))
+        ax.grid(axis="x", alpha=0.3)
+    axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)
+    return figure
+
+
+@lecture
 def intervals(table: pd.DataFrame, reference: str) -> Figure:
     """Left: accuracies with their 95 % intervals. Right: the paired differences to the row `reference`.
 

@@ -210,6 +210,10 @@ def drawn(function, names, arms=("none", "stage")):
     if function == "intervals":
         right = pd.DataFrame(rng.random((20, many)) < 0.8, [f"{i}" for i in range(20)], names).rename_axis("image")
         return figures.intervals(evaluate.compared(right, names[0]), names[0])
+    if function == "per_class":
+        index = pd.MultiIndex.from_product([arms, names, ["precision", "recall"]], names=["arm", "class", "measure"])
+        table = pd.DataFrame({"share": 0.5, "low": 0.4, "high": 0.7}, index).reset_index()
+        return figures.per_class(table, pd.Series(9, names))
     images = rng.integers(0, 255, (12, 8, 8, 3), dtype=np.uint8)
     if function == "sample_grid":
         return figures.sample_grid(images, [f"{names[i % many]}:\n{names[-i % many]} {i}%" for i in range(12)])
@@ -280,6 +284,7 @@ FUNCTIONS = [
     "confusion_pair",
     "class_counts",
     "intervals",
+    "per_class",
     "sample_grid",
     "heatmap_gallery",
     "training_curves",
@@ -306,7 +311,7 @@ def test_many_and_long_names_have_their_room(function, many, name, monkeypatch):
     check_layout(drawn(function, [name.format(i) for i in range(many)]), monkeypatch)
 
 
-@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14)])
+@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14), ("per_class", 10)])
 def test_many_arms_have_their_room(function, many, monkeypatch):
     """Many arms with long names, as many as a figure holds or more than stand side by side."""
     check_layout(drawn(function, CLASSES, [UNBROKEN.format(i) for i in range(many)]), monkeypatch)

@@ -69,13 +69,13 @@ def difference(what: str, a: str, b: str, found: Estimate, unit: str = "points")
     """A paired difference, b minus a: who is ahead, or that this run does not decide it.
 
     Args:
-        what: the measure in which they are compared, such as "accuracy"; more of it is called higher.
+        what: the measure in which they are compared, such as "accuracy".
     """
     if math.isnan(found[0]):
         return f"The difference in {what} between {a} and {b} was not measured."
-    text = f"{b} minus {a}, {what}: {estimate(found, unit, signed=True)}."
+    text = f"The {what} of {b} minus that of {a} is {estimate(found, unit, signed=True)}."
     if side := decided(found):
-        return f"{text} So {b} is {'higher' if side > 0 else 'lower'} than {a} here."
+        return f"{text} So the {'higher' if side > 0 else 'lower'} {what} is that of {b}."
     if math.isnan(found[1]):
         return f"{text} Without an interval this decides nothing."
     return f"{text} The interval holds 0, so this does not decide which of the two is higher."

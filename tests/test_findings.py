@@ -20,8 +20,14 @@ def test_numbers():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ((0.117, 0.056, 0.183), "+11.7 points (95 % interval +5.6 points to +18.3 points). So `b` is higher"),
-        ((-0.117, -0.183, -0.056), "−11.7 points (95 % interval −18.3 points to −5.6 points). So `b` is lower"),
+        (
+            (0.117, 0.056, 0.183),
+            "+11.7 points (95 % interval +5.6 points to +18.3 points). So the higher accuracy is that of `b`",
+        ),
+        (
+            (-0.117, -0.183, -0.056),
+            "−11.7 points (95 % interval −18.3 points to −5.6 points). So the lower accuracy is that of `b`",
+        ),
         ((0.01, -0.03, 0.05), "holds 0, so this does not decide"),
         ((0.01, 0.0, 0.05), "holds 0, so this does not decide"),
         ((0.01, NAN, NAN), "+1.0 points (no interval). Without an interval this decides nothing."),
@@ -32,7 +38,7 @@ def test_numbers():
 def test_difference(found, said):
     text = findings.difference("accuracy", "`a`", "`b`", found)
     assert said in text and "nan" not in text
-    assert ("higher than" in text) + ("lower than" in text) == (findings.decided(found) != 0)
+    assert ("the higher" in text) + ("the lower" in text) == (findings.decided(found) != 0)
 
 
 @pytest.mark.parametrize(

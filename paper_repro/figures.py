@@ -226,8 +226,8 @@ def per_class(table: pd.DataFrame, support: pd.Series) -> Figure:
     names = [f"{name} ({images:,})" for name, images in zip(names, support, strict=True)]
     labels = shorten(readable(arms), 10)
     columns, line = max(1, min(4, int(11 / (width(labels) + 1)))), 0.3 + 0.25 * len(arms)
-    legend = 0.36 * math.ceil(len(arms) / columns)
-    size = _bounded(11 + width(names), 1.2 + legend + line * len(classes), f"{len(classes)} classes of {len(arms)} arms")
+    height = 1.2 + 0.36 * math.ceil(len(arms) / columns) + line * len(classes)
+    size = _bounded(11 + width(names), height, f"{len(classes)} classes of {len(arms)} arms")
     figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
     for ax, measure in zip(axes, ("precision", "recall"), strict=True):
         found = table[table["measure"] == measure].set_index(["arm", "class"])

@@ -226,4 +226,6 @@ def calibration_error(what: str, error: float, chance: float) -> str:
     """
     text = f"The calibration error of {what} is {number(error, 'points')}. That of a calibrated network with the same "
     text += f"confidences lies below {number(chance, 'points')} in 95 % of all draws."
-    return f"{text} So {what} is {'not calibrated' if error > chance else 'not told from a calibrated network'}."
+    if error > chance:
+        return f"{text} So {what} is not calibrated."
+    return f"{text} This does not tell {what} from a calibrated network."

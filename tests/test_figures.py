@@ -311,7 +311,9 @@ def test_many_and_long_names_have_their_room(function, many, name, monkeypatch):
     check_layout(drawn(function, [name.format(i) for i in range(many)]), monkeypatch)
 
 
-@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14), ("per_class", 10)])
+@pytest.mark.parametrize(
+    ("function", "many"), [("training_curves", 40), ("reliability_diagram", 14), ("per_class", 10)]
+)
 def test_many_arms_have_their_room(function, many, monkeypatch):
     """Many arms with long names, as many as a figure holds or more than stand side by side."""
     check_layout(drawn(function, CLASSES, [UNBROKEN.format(i) for i in range(many)]), monkeypatch)

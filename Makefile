@@ -113,9 +113,12 @@ browser: site $(VENV)/installed-browser  ## JupyterLab, the explorer and the sit
 
 STUDENT ?= build/student.zip
 
-student:  ## build/student.zip (or STUDENT=path): the committed project without the solutions
-	mkdir -p build
-	git archive --format zip --prefix paper_repro/ --output "$(STUDENT)" HEAD -- . ':(exclude)notebooks/solutions'
+student: $(INSTALLED)  ## build/student.zip (or STUDENT=path): the committed project without solutions and answers
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir -p build && \
+	git archive --prefix paper_repro/ HEAD -- . ':(exclude)notebooks/solutions' | tar -x -C "$$copy" && \
+	$(BIN)/python -m nbconvert --log-level WARN --to notebook --inplace --TagRemovePreprocessor.enabled=True \
+		--TagRemovePreprocessor.remove_cell_tags=answer "$$copy"/paper_repro/notebooks/*.ipynb && \
+	$(BIN)/python -m zipfile -c "$(STUDENT)" "$$copy/paper_repro"
 
 clean:  ## remove the environment and what tools left behind; never results
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

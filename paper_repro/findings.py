@@ -175,8 +175,24 @@ def balance(images: pd.Series) -> str:
     return f"{text}{ratio}. Whoever always answers {name(first)} is right for {share}."
 
 
+def contrast(what: str, a: tuple[str, float], b: tuple[str, float], found: Estimate, unit: str = "%") -> str:
+    """One measure in two conditions, and their paired difference, b minus a.
+
+    Args:
+        what: begins the sentence, such as "The accuracy".
+        a, b: the condition as the sentence names it, such as "with random folds", and the measure there.
+    """
+    if math.isnan(found[0]):
+        return f"{what} was not measured."
+    text = f"{what} is {number(b[1], unit)} {b[0]} and {number(a[1], unit)} {a[0]}: a difference of "
+    text += f"{estimate(found, 'points' if unit == '%' else unit, signed=True)}."
+    return text if decided(found) else f"{text} This does not decide which of the two is higher."
+
+
 def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
     """The lowest and the highest of several estimates, and whether their intervals overlap.
+
+    An interval without width, as a bootstrap of equal values has it, tells nothing apart.
 
     Args:
         what: what was estimated for each name, such as "recall".
@@ -190,7 +206,8 @@ def extremes(what: str, found: Mapping[str, Estimate], unit: str = "") -> str:
         return f"The {what} of {name(lowest)} is {estimate(known[lowest], unit)}; there is no other."
     text = f"The lowest {what} is that of {name(lowest)}, {estimate(known[lowest], unit)}"
     text += f"; the highest is that of {name(highest)}, {estimate(known[highest], unit)}."
-    if known[lowest][2] < known[highest][1]:
+    wide = all(known[label][1] < known[label][2] for label in (lowest, highest))
+    if wide and known[lowest][2] < known[highest][1]:
         return f"{text} The two intervals do not overlap."
     return f"{text} The intervals do not tell the two apart."
 

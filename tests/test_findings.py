@@ -148,12 +148,29 @@ def test_balance():
     assert "ratio" not in findings.balance(pd.Series({"a": 5, "b": 0}))
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((0.58, 0.53, 0.63), "a difference of +58.0 points (95 % interval +53.0 points to +63.0 points)."),
+        ((-0.1, -0.2, 0.1), "This does not decide which of the two is higher."),
+        ((0.0, NAN, NAN), "This does not decide"),
+        ((NAN, NAN, NAN), "The accuracy was not measured."),
+    ],
+    ids=["decided", "undecided", "one value", "empty"],
+)
+def test_contrast(found, said):
+    text = findings.contrast("The accuracy", ("with grouped folds", 0.3), ("with random folds", 0.88), found)
+    assert text.endswith(said) or said in text
+    assert np.isnan(found[0]) or text.startswith("The accuracy is 88.0 % with random folds and 30.0 % with grouped folds")
+
+
 def test_extremes():
     """The lowest and the highest are told apart only by intervals that do not overlap."""
     found = {"a": (0.9, 0.8, 1.0), "b": (0.5, 0.4, 0.6), "c": (NAN, NAN, NAN)}
     text = findings.extremes("recall", found, "%")
     assert "that of b, 50.0 %" in text and "that of a, 90.0 %" in text and text.endswith("do not overlap.")
     assert "do not tell" in findings.extremes("recall", found | {"a": (0.7, 0.55, 0.85)})
+    assert "do not tell" in findings.extremes("recall", found | {"a": (1.0, 1.0, 1.0)})
     assert "do not tell" in findings.extremes("recall", {"a": (0.9, NAN, NAN), "b": (0.5, NAN, NAN)})
     assert findings.extremes("recall", {"a": (0.9, 0.8, 1.0)}).endswith("there is no other.")
     assert findings.extremes("recall", {"a": (NAN, NAN, NAN)}) == "The recall was not measured."

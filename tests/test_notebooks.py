@@ -174,14 +174,30 @@ def test_no_solution_in_the_lesson(path):
     assert not re.search(r"^#+ (Solution|Exercise \d)", prose(path), re.MULTILINE)
 
 
+@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem[:2] in ("01", "02")], ids=name)
+def test_every_question_has_its_answer(path):
+    """Each "Stop and think" is followed by a folded answer, tagged so that `make student` leaves it out."""
+    cells = nbformat.read(path, as_version=4).cells
+    asked = [number for number, cell in enumerate(cells) if "**Stop and think.**" in cell.source]
+    answers = [number for number, cell in enumerate(cells) if "answer" in cell.metadata.get("tags", [])]
+    assert asked and answers == [number + 1 for number in asked]
+    for number in answers:
+        assert re.fullmatch(r"<details>\n<summary>Answer</summary>\n\n.+\n\n</details>", cells[number].source, re.DOTALL)
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository")
 def test_students_copy(tmp_path):
-    """`make student` packs the lessons and leaves the solutions out."""
+    """`make student` packs the lessons and leaves out the solutions and the answers."""
     copy = tmp_path / "student.zip"
     subprocess.run(["make", "-s", "student", f"STUDENT={copy}"], cwd=ROOT, check=True)
-    names = zipfile.ZipFile(copy).namelist()
+    archive = zipfile.ZipFile(copy)
+    names = archive.namelist()
     assert "paper_repro/notebooks/03_stage_se_training.ipynb" in names and "paper_repro/Makefile" in names
     assert not [name for name in names if "solutions" in name]
+    for lesson in LESSONS:
+        given = nbformat.reads(archive.read(f"paper_repro/notebooks/{lesson.name}"), as_version=4).cells
+        assert len(given) > 20
+        assert not [cell for cell in given if "answer" in cell.metadata.get("tags", [])]
 
 
 @pytest.mark.parametrize("path", LESSONS[:6], ids=name)

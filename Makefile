@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET DRY_RUN
 export CALLER := $(PWD)
 
-.PHONY: reproduce help lint test unit notebook-outputs workflow notebooks claims lab bench slides site browser student clean
+.PHONY: reproduce help lint test unit notebook-outputs workflow notebooks drawings claims lab bench slides site browser student clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
@@ -74,6 +74,9 @@ notebooks: $(INSTALLED)  ## the committed notebooks executed anew, in place
 		--parameters "{\"arm\": \"$$arm\"}" --output results/smoke/$$arm/fold0/03_stage_se_training.ipynb || exit 1; done
 	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
+drawings: $(INSTALLED)  ## the lessons' drawings, notebooks/drawings/*.svg
+	$(BIN)/python notebooks/drawings/draw.py
+
 # All in one go, as tests hold them to one another.
 claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 07, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
@@ -96,7 +99,8 @@ slides: $(INSTALLED)  ## results/slides: the lessons' chosen cells as slides, re
 	cp -R build/slides/sphinx_revealjs/_static/revealjs results/slides/reveal.js
 	cp -R build/slides/nbclassic/static/components/MathJax results/slides/mathjax
 	$(BIN)/python -m nbconvert --log-level WARN --to slides --template slides \
-		--TemplateExporter.extra_template_basedirs=. --no-input --SlidesExporter.reveal_url_prefix=reveal.js \
+		--TemplateExporter.extra_template_basedirs=. --no-input --HTMLExporter.embed_images=True \
+		--SlidesExporter.reveal_url_prefix=reveal.js \
 		--HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full" \
 		--output-dir results/slides notebooks/0[1-6]_*.ipynb
 	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"

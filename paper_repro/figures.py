@@ -222,13 +222,13 @@ def per_class(table: pd.DataFrame, support: pd.Series) -> Figure:
         support: class -> number of its photographs, in the order in which the classes are drawn.
     """
     arms, classes = list(table["arm"].unique()), list(support.index)
-    names = shorten(readable(classes), NAME)
+    drawn = readable([*classes, *arms])
+    names, labels = shorten(drawn[: len(classes)], NAME), shorten(drawn[len(classes) :], 10)
     names = [f"{name} ({images:,})" for name, images in zip(names, support, strict=True)]
-    labels = shorten(readable(arms), 10)
-    columns, line = max(1, min(4, int(11 / (width(labels) + 1)))), 0.3 + 0.25 * len(arms)
-    height = 1.2 + 0.36 * math.ceil(len(arms) / columns) + line * len(classes)
-    size = _bounded(11 + width(names), height, f"{len(classes)} classes of {len(arms)} arms")
-    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True)
+    columns = max(1, min(4, int(11 / (width(labels) + 1))))
+    further = 1.3 + 0.4 * math.ceil(len(arms) / columns)
+    height = min(30, further + (0.3 + 0.25 * len(arms)) * len(classes))
+    figure, axes = plt.subplots(1, 2, figsize=(11 + width(names), height), sharey=True)
     for ax, measure in zip(axes, ("precision", "recall"), strict=True):
         found = table[table["measure"] == measure].set_index(["arm", "class"])
         for i, arm in enumerate(arms):
@@ -238,7 +238,8 @@ def per_class(table: pd.DataFrame, support: pd.Series) -> Figure:
             ax.errorbar(share, heights, xerr=[share - low, high - share], label=labels[i], **style)
         ax.set(xlabel=f"{measure}, %, with its 95 % interval", xlim=(-2, 102))
         ax.grid(axis="x", alpha=0.3)
-    axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    _name(axes[0].yaxis, names, (height - further) / len(names))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)
     return figure
 

@@ -53,7 +53,7 @@ lecture = mpl.rc_context(
 def sample_grid(images, labels, masks=None, boxes=None, columns: int = 6, side: float = 2.4) -> Figure:
     """Images (N, S, S, 3), N > 0, with a label each and, where given, the outline of masks (N, M, M) or boxes.
 
-    Images may be of different sizes. `side` is that of a picture in inches; at 3.2 a notebook shows 256 pixels one to one.
+    Images may be of different sizes. `side` is that of a picture in inches; at 3.2 a notebook shows about 256 pixels.
     """
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)

@@ -220,8 +220,8 @@ def confused(counts: pd.DataFrame) -> str:
         return f"All {images} got the right answer."
     row, column = divmod(int(wrong.argmax()), len(counts))
     truth, answer = name(str(counts.index[row])), name(str(counts.columns[column]))
-    text = f"{wrong.sum():,} of {images} got a wrong answer. The most frequent mistake is the answer {answer} for {truth}"
-    return f"{text}: {wrong[row, column]:,} of {counts.iloc[row].sum():,} images."
+    text = f"{wrong.sum():,} of {images} got a wrong answer. The most frequent mistake is the answer {answer}"
+    return f"{text} for {truth}: {wrong[row, column]:,} of {counts.iloc[row].sum():,} images."
 
 
 def calibration(found: Estimate) -> str:

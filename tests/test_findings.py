@@ -160,8 +160,8 @@ def test_balance():
 )
 def test_contrast(found, said):
     text = findings.contrast("The accuracy", ("with grouped folds", 0.3), ("with random folds", 0.88), found)
-    assert text.endswith(said) or said in text
-    assert np.isnan(found[0]) or text.startswith("The accuracy is 88.0 % with random folds and 30.0 % with grouped folds")
+    assert said in text
+    assert np.isnan(found[0]) or "is 88.0 % with random folds and 30.0 % with grouped folds" in text
 
 
 def test_extremes():
@@ -187,7 +187,7 @@ def test_confused():
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ((0.1, 0.05, 0.15), "+10.0 points (95 % interval +5.0 points to +15.0 points). So on the whole the network is too"),
+        ((0.1, 0.05, 0.15), "+15.0 points). So on the whole the network is too sure of itself."),
         ((-0.1, -0.15, -0.05), "too modest."),
         ((0.01, -0.05, 0.05), "does not decide"),
         ((NAN, NAN, NAN), "was not measured"),

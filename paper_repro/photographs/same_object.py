@@ -21,11 +21,11 @@ def keypoints(square: np.ndarray, aspect: float) -> tuple[np.ndarray, np.ndarray
     """Places (k, 2) in pixels of a photograph of that aspect (width over height), from its square (S, S, 3) uint8, and
     unit descriptors (k, 128), the root of L1-normalised SIFT."""
     grey = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
-    points, descriptors = cv2.SIFT_create(KEYPOINTS, contrastThreshold=0.02).detectAndCompute(grey, None)
+    points, descriptors = cv2.SIFT.create(KEYPOINTS, contrastThreshold=0.02).detectAndCompute(grey, None)
     if descriptors is None:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
     descriptors = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
-    return np.float32([point.pt for point in points]) * np.float32([aspect, 1]), descriptors
+    return np.array([point.pt for point in points], np.float32) * np.array([aspect, 1], np.float32), descriptors
 
 
 def partners(first: int, found: list[tuple], owner: np.ndarray, descriptors: np.ndarray) -> list[tuple[int, int]]:

@@ -386,7 +386,7 @@ def road() -> Drawing:
 # Number, title, minutes of reading and running, what one can do afterwards, hue.
 COURSE = [
     ("1", "Data", 45, "look at data,\nkeep twins\ntogether", "blue"),
-    ("2", "Baseline", 60, "train a network,\njudge it with\nan interval", "blue"),
+    ("2", "Baseline", 30, "train a network,\njudge it with\nan interval", "blue"),
     ("3", "Attention", 40, "build one gate\nper stage,\nand test it", "orange"),
     ("4", "Confusion", 30, "compare two\nnetworks in\npairs", "orange"),
     ("", "Explorer", 10, "see any map\nwith a few\nclicks", ""),

@@ -41,10 +41,11 @@ if arm == os.environ.get("SLOW_ARM"):
 
 
 @pytest.fixture
-def project(tmp_path, write_notebook):
+def project(tmp_path, write_notebook, photographs):
     """A project with the real Snakefile and profiles, and notebooks that take no time."""
     folder = tmp_path / "a project (ü)"
     shutil.copytree(ROOT / "profiles", folder / "profiles")
+    shutil.copytree(photographs, folder / "data" / "rendered")
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "pyproject.toml").touch()
     notebooks = folder / "notebooks"

@@ -214,41 +214,89 @@ def reliability_diagram(predictions: dict[str, pd.DataFrame], classes) -> Figure
 
 
 @lecture
-def gate_profiles(gates: dict, truth, classes) -> Figure:
-    """What the gates (G, N, C) of each stage do for the classes `truth` (N,), one row per stage; {} is an error.
+def per_class(table: pd.DataFrame, support: pd.Series) -> Figure:
+    """Precision and recall of each class with their intervals, the arms one below the other.
 
-    Left: the mean gate of all images over the stage's G x C channels, sorted, with the band that holds 80 % of the
-    images. Middle: each class's mean minus that mean, channels in the same order. Right: the values of all gates.
+    Args:
+        table: a row per arm, class and measure ("precision" or "recall"): share, low, high in [0, 1], NaN where there
+            is none.
+        support: class -> number of its photographs, in the order in which the classes are drawn.
+    """
+    arms, classes = list(table["arm"].unique()), list(support.index)
+    drawn = readable([*classes, *arms])
+    names, labels = shorten(drawn[: len(classes)], NAME), shorten(drawn[len(classes) :], 10)
+    names = [f"{name} ({images:,})" for name, images in zip(names, support, strict=True)]
+    columns = max(1, min(4, int(11 / (width(labels) + 1))))
+    further = 1.3 + 0.4 * math.ceil(len(arms) / columns)
+    height = min(30, further + (0.3 + 0.25 * len(arms)) * len(classes))
+    figure, axes = plt.subplots(1, 2, figsize=(11 + width(names), height), sharey=True)
+    for ax, measure in zip(axes, ("precision", "recall"), strict=True):
+        found = table[table["measure"] == measure].set_index(["arm", "class"])
+        for i, arm in enumerate(arms):
+            share, low, high = 100 * found.loc[arm].loc[classes, ["share", "low", "high"]].to_numpy(float).T
+            heights = np.arange(len(classes)) + 0.8 * ((i + 0.5) / len(arms) - 0.5)
+            style = {"fmt": "osDv^<>P*X"[i % 10], "color": COLOURS[i % 10], "markersize": 8, "linewidth": 1.5}
+            ax.errorbar(share, heights, xerr=[share - low, high - share], label=labels[i], **style)
+        ax.set(xlabel=f"{measure}, %, with its 95 % interval", xlim=(-2, 102))
+        ax.grid(axis="x", alpha=0.3)
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
+    _name(axes[0].yaxis, names, (height - further) / len(names))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=columns)
+    return figure
+
+
+@lecture
+def intervals(table: pd.DataFrame, reference: str) -> Figure:
+    """Left: accuracies with their 95 % intervals. Right: the paired differences to the row `reference`.
+
+    Args:
+        table: as `evaluate.compared` returns it.
+    """
+    beside, *names = shorten(readable([reference, *table.index]), NAME)
+    size = _bounded(12 + width(names), 1.8 + 0.6 * len(table), f"{len(table)} rows")
+    figure, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(1.2, 1))
+    columns = (["accuracy", "low", "high"], ["difference", "difference_low", "difference_high"])
+    for ax, found in zip(axes, columns, strict=True):
+        mean, low, high = 100 * table[found].to_numpy(float).T
+        style = {"fmt": "o", "color": COLOURS[0], "markersize": 10, "capsize": 6}
+        ax.errorbar(mean, range(len(table)), xerr=[mean - low, high - mean], **style)
+    axes[0].set(yticks=range(len(table)), yticklabels=names, ylim=(len(table) - 0.5, -0.5))
+    axes[0].set_xlabel("accuracy, %, with its 95 % interval")
+    axes[1].set_xlabel(f"minus {beside},\npercentage points")
+    axes[1].axvline(0, color="grey", linestyle="--", linewidth=1.5)
+    return figure
+
+
+@lecture
+def gate_profiles(gates: dict, shares: dict) -> Figure:
+    """The gates (G, N, C) of each stage, a column of two panels per stage; {} is an error.
+
+    Above: the mean gate of each of the G x C channels over the N photographs, sorted, with the band that holds 80 % of
+    the photographs. Below: how much of a channel's gate the class explains, sorted for each line.
+
+    Args:
+        shares: stage -> {what the photographs were grouped by: shares of the variance (G x C,), in [0, 1]}.
     """
     if not gates:
         raise ReproError("this model has no gates to draw: gate_profiles needs an attention arm, not `none`")
-    names = shorten(readable(classes), NAME)
-    line = max(3.2, min(0.8 + 0.25 * len(names), 29 / len(gates)))  # each stage's height
-    across, height = _bounded(16 + max(1, width(names)), 1 + line * len(gates), f"{len(gates)} stages")
-    figure = plt.figure(figsize=(across, height))
-    axes = figure.subplots(len(gates), 3, squeeze=False, width_ratios=(1, 1.4, 1))
-    for (profile, difference, values), (stage, gate) in zip(axes, gates.items(), strict=True):
+    size = _bounded(1.5 + 3.6 * len(gates), 7.2, f"{len(gates)} stages")
+    figure, axes = plt.subplots(2, len(gates), figsize=size, squeeze=False, sharey="row")
+    for (profile, explained), (stage, gate) in zip(axes.T, gates.items(), strict=True):
         gate = np.concatenate(list(np.asarray(gate)), axis=1)  # (N, G * C)
         gate = gate[:, np.argsort(-gate.mean(0))]
-        mean, (low, high) = gate.mean(0), np.quantile(gate, [0.1, 0.9], axis=0)
-        profile.plot(mean, color=COLOURS[0])
-        profile.fill_between(range(len(mean)), low, high, color=COLOURS[0], alpha=0.3, linewidth=0)
-        top = max(1, math.ceil(gate.max()))  # gates are in (0, 1), identity gates in (0, 2)
-        profile.set(ylabel=f"{stage}\ngate", ylim=(0, top))
-        per_class = pd.DataFrame(gate).groupby(np.asarray(truth)).mean().reindex(range(len(classes))) - mean
-        limit = max(1e-6, np.nanquantile(per_class.abs(), 0.99))
-        colours = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
-        picture = difference.imshow(per_class, aspect="auto", interpolation="nearest", **colours)
-        _name(difference.yaxis, names, (height / len(gates) - 1) / len(names))
-        figure.colorbar(picture, ax=difference, extend="both", pad=0.01)
-        values.hist(gate.ravel(), bins=60, color=COLOURS[0], density=True)
-        values.set(ylabel="density", xlim=(0, top))
-        for ax in (profile, difference, values):
-            ax.locator_params(axis="x", nbins=4)
-    for ax, title in zip(axes[0], ("mean over images, 80 % band", "class mean minus mean", "all values"), strict=True):
-        ax.set_title(title)
-    for ax, label in zip(axes[-1], ("channel, sorted", "channel, in the same order", "gate"), strict=True):
-        ax.set_xlabel(label)
+        low, high = np.quantile(gate, [0.1, 0.9], axis=0)
+        profile.plot(gate.mean(0), color=COLOURS[0])
+        profile.fill_between(range(gate.shape[1]), low, high, color=COLOURS[0], alpha=0.3, linewidth=0)
+        profile.set(title=stage, xlabel="channel, sorted")
+        for (label, share), colour, style in zip(shares[stage].items(), COLOURS[1:], ("-", "--", ":"), strict=False):
+            explained.plot(np.sort(share)[::-1], style, color=colour, label=label)
+        explained.set(xlabel="channel, sorted", ylim=(0, 1))
+        for ax in (profile, explained):
+            ax.locator_params(axis="x", nbins=3)
+    top = max(1, math.ceil(max(np.asarray(gate).max() for gate in gates.values())))
+    axes[0, 0].set(ylim=(0, top), ylabel="gate: mean\nand 80 % band")  # gates are in (0, 1), identity gates in (0, 2)
+    axes[1, 0].set_ylabel("share explained\nby the class")
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

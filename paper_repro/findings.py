@@ -232,3 +232,17 @@ def calibration(found: Estimate) -> str:
     if side := decided(found):
         return f"{text} So on the whole the network is too {'sure of itself' if side > 0 else 'modest'}."
     return f"{text} This does not decide whether the network is too sure of itself or too modest."
+
+
+def calibration_error(what: str, error: float, chance: float) -> str:
+    """Whether a calibration error is larger than chance gives to a calibrated network.
+
+    Args:
+        what: the network.
+        chance: below this lie 95 % of the calibration errors of a calibrated network with the same confidences.
+    """
+    text = f"The calibration error of {what} is {number(error, 'points')}. That of a calibrated network with the same "
+    text += f"confidences lies below {number(chance, 'points')} in 95 % of all draws."
+    if error > chance:
+        return f"{text} So {what} is not calibrated."
+    return f"{text} This does not tell {what} from a calibrated network."

@@ -90,14 +90,26 @@ def test_training_curves_mark_the_best_epoch():
 
 
 def test_gate_profiles_accept_one_and_several_gates():
-    """One row per stage; the gates of G blocks lie side by side; a model without gates is an error."""
+    """Two panels per stage; the gates of G blocks lie side by side; a model without gates is an error."""
     rng = np.random.default_rng(0)
     gates = {"layer1": rng.random((3, 20, 8)), "layer2": rng.random((1, 20, 16)) * 2}
-    figure = figures.gate_profiles(gates, np.arange(20) % 2, CLASSES)
-    maps = [ax.images[0].get_array().shape for ax in figure.axes if ax.images]
-    assert maps == [(3, 24), (3, 16)]
+    shares = {"layer1": {"class": rng.random(24)}, "layer2": {"class": rng.random(16)}}
+    figure = figures.gate_profiles(gates, shares)
+    lengths = [len(ax.lines[0].get_ydata()) for ax in figure.axes]
+    assert lengths == [24, 16, 24, 16] and (np.diff(figure.axes[2].lines[0].get_ydata()) <= 0).all()
+    assert figure.axes[0].get_ylim() == (0, 2)
     with pytest.raises(ReproError, match="none"):
-        figures.gate_profiles({}, [], CLASSES)
+        figures.gate_profiles({}, {})
+
+
+def test_intervals_leave_the_reference_without_a_difference():
+    """A point with its interval for each name, and beside it the difference of all but the reference."""
+    right = pd.DataFrame({"none": [1, 0, 0, 1], "stage": [1, 1, 0, 1]}, pd.Index(list("abcd"), name="image"))
+    figure = figures.intervals(evaluate.compared(right, "none"), "none")
+    (accuracies, _), (differences, zero) = (
+        [line.get_xdata() for line in ax.lines[:1] + ax.lines[-1:]] for ax in figure.axes
+    )
+    assert list(accuracies) == [50, 75] and np.isnan(differences[0]) and differences[1] == 25 and set(zero) == {0}
 
 
 def test_reliability_diagram_has_a_panel_per_arm():
@@ -195,9 +207,13 @@ def drawn(function, names, arms=("none", "stage")):
     if function == "class_counts":
         labels = np.repeat(names, np.diag(table))
         return figures.class_counts(pd.DataFrame({"label": labels, "excluded": rng.random(len(labels)) < 0.1}))
-    if function == "gate_profiles":
-        gates = {f"layer{i}": rng.random((1, 100, 16)) for i in (1, 2)}
-        return figures.gate_profiles(gates, np.arange(100) % many, names)
+    if function == "intervals":
+        right = pd.DataFrame(rng.random((20, many)) < 0.8, [f"{i}" for i in range(20)], names).rename_axis("image")
+        return figures.intervals(evaluate.compared(right, names[0]), names[0])
+    if function == "per_class":
+        index = pd.MultiIndex.from_product([arms, names, ["precision", "recall"]], names=["arm", "class", "measure"])
+        table = pd.DataFrame({"share": 0.5, "low": 0.4, "high": 0.7}, index).reset_index()
+        return figures.per_class(table, pd.Series(9, names))
     images = rng.integers(0, 255, (12, 8, 8, 3), dtype=np.uint8)
     if function == "sample_grid":
         return figures.sample_grid(images, [f"{names[i % many]}:\n{names[-i % many]} {i}%" for i in range(12)])
@@ -267,7 +283,8 @@ FUNCTIONS = [
     "confusion_matrix",
     "confusion_pair",
     "class_counts",
-    "gate_profiles",
+    "intervals",
+    "per_class",
     "sample_grid",
     "heatmap_gallery",
     "training_curves",
@@ -294,7 +311,9 @@ def test_many_and_long_names_have_their_room(function, many, name, monkeypatch):
     check_layout(drawn(function, [name.format(i) for i in range(many)]), monkeypatch)
 
 
-@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14)])
+@pytest.mark.parametrize(
+    ("function", "many"), [("training_curves", 40), ("reliability_diagram", 14), ("per_class", 10)]
+)
 def test_many_arms_have_their_room(function, many, monkeypatch):
     """Many arms with long names, as many as a figure holds or more than stand side by side."""
     check_layout(drawn(function, CLASSES, [UNBROKEN.format(i) for i in range(many)]), monkeypatch)
@@ -313,7 +332,7 @@ def test_many_pictures_get_smaller_or_are_refused(monkeypatch):
         lambda: figures.sample_grid(np.tile(images, (3, 1, 1, 1)), ["glass"] * 360),
         lambda: figures.heatmap_gallery([row] * 60),
         lambda: figures.heatmap_gallery([row | {"panels": row["panels"] * 20}]),
-        lambda: figures.gate_profiles({i: np.ones((1, 2, 4)) for i in range(40)}, [0, 1], CLASSES),
+        lambda: figures.gate_profiles({i: np.ones((1, 2, 4)) for i in range(40)}, {}),
         lambda: figures.training_curves(dict.fromkeys(range(41), history)),
         lambda: figures.reliability_diagram(dict.fromkeys(range(90)), CLASSES),
     ):

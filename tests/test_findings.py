@@ -196,3 +196,9 @@ def test_confused():
 )
 def test_calibration(found, said):
     assert said in findings.calibration(found)
+
+
+def test_calibration_error():
+    """An error that chance explains is not called one."""
+    assert "8.2 points" in (text := findings.calibration_error("`a`", 0.082, 0.05)) and "is not calibrated." in text
+    assert "This does not tell `a` from a calibrated network." in findings.calibration_error("`a`", 0.04, 0.05)

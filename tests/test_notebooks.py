@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
@@ -172,7 +174,7 @@ def test_no_solution_in_the_lesson(path):
     assert not re.search(r"^#+ (Solution|Exercise \d)", prose(path), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem[:2] in ("01", "02")], ids=name)
+@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem[:2] in ("01", "02", "03", "04")], ids=name)
 def test_every_question_has_its_answer(path):
     """Each "Stop and think" is followed by a folded answer, tagged so that `make student` leaves it out."""
     cells = nbformat.read(path, as_version=4).cells
@@ -340,9 +342,10 @@ def test_few_photographs_and_gates(small, monkeypatch):
     found = run_notebook("03", monkeypatch, small)
     count = len(found["images"])
     assert count == min(8, len(found["parts"].test) // 2 * 2) and count % 2 == 0
-    rows = np.arange(len(found["sample"]))[:, None]
-    assert (found["changes"]["shuffled"](torch.from_numpy(rows)).numpy() != rows).all()
+    rows = torch.arange(len(found["tested"]))[None, :, None]
+    assert (found["changes"]["shuffled"](rows) != rows).all()
     assert ("all_alike" in small["data"]) == ("so alike that their gates are alike" in found["said"])
+    assert "nan" not in found["said"]
 
 
 @pytest.mark.workflow
@@ -350,8 +353,38 @@ def test_few_photographs_compared(small, monkeypatch):
     """Notebook 04 reports accuracies at or below the share of the most frequent class, and its paired interval is that
     of the package."""
     found = run_notebook("04", monkeypatch, small)
-    assert found["said"].count("the most frequent class's share of") == 2
-    assert np.allclose(found["theirs"]["interval"], found["paired"][["low", "high"]].to_numpy()[0])
+    assert found["said"].count("the most frequent class's share") == 2 and "nan" not in found["said"]
+    interval = found["compared"].loc["stage", ["difference_low", "difference_high"]]
+    assert np.allclose(found["theirs"]["interval"], interval.astype(float))
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("stem", ["03", "04"])
+@pytest.mark.parametrize("winner", ["none", "stage", "both"])
+def test_either_arm_may_win(small, monkeypatch, stem, winner):
+    """Notebooks 03 and 04 say of an arm that is always right, or never, what its numbers say."""
+    opened = runs.load_run
+
+    def rigged(folder, finished=True):
+        run = opened(folder, finished)
+        if not finished:  # `train` compares these with what is on the disk
+            return run
+        truth = pd.Index(run.classes).get_indexer(run.predictions["truth"])
+        answers = truth if winner in (run.arm, "both") else (truth + 1) % len(run.classes)
+        probabilities = 0.1 / len(run.classes) + 0.9 * np.eye(len(run.classes))[answers]
+        columns = [f"p_{name}" for name in run.classes]
+        return replace(run, predictions=run.predictions.assign(**dict(zip(columns, probabilities.T, strict=True))))
+
+    monkeypatch.setattr(runs, "load_run", rigged)
+    found = run_notebook(stem, monkeypatch, small)
+    if stem == "03":
+        interval = found["pair"]["interval"]
+    else:
+        interval = found["compared"].loc["stage", ["difference_low", "difference_high"]]
+        assert found["compared"].loc["stage", "difference"] == {"none": -1, "stage": 1, "both": 0}[winner]
+    side = {1: "`stage` is higher than `none`", -1: "`stage` is lower than `none`", 0: "The interval holds 0"}
+    said = found["said"].split("`stage` minus `none`, accuracy")[1].split("What we see")[0]
+    assert side[findings.decided((0.0, *interval))] in said and "nan" not in found["said"]
 
 
 @pytest.mark.workflow

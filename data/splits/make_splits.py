@@ -2,12 +2,13 @@
 
     python data/splits/make_splits.py trashnet ../shared/data/trashnet/dataset-resized.zip
     python data/splits/make_splits.py waste8 ../shared/data/waste8/waste8.zip
+    python data/splits/make_splits.py rendered data/rendered
 
 Any edition will do, though another may move single pairs. TrashNet takes five minutes on two cores, waste8 seconds.
 Besides the package it needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
 
-Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`), TrashNet's photographs of one
-object from two sides within each class by their keypoints (`paper_repro.photographs.same_object`).
+Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`), those of one object from two
+sides, in TrashNet and in the embedded set, within each class by their keypoints (`paper_repro.photographs.same_object`).
 """
 
 import hashlib
@@ -33,6 +34,7 @@ from paper_repro.photographs.pictures import square_picture
 from paper_repro.photographs.same_object import same_object_pairs
 
 SIZE = 256  # px
+ASPECTS = {"trashnet": 4 / 3, "rendered": 1}  # width over height, of the sets whose keypoints are matched
 
 
 def main(name: str, source: Path) -> None:
@@ -42,9 +44,9 @@ def main(name: str, source: Path) -> None:
     pixels = pd.Series([hashlib.sha256(square).hexdigest() for square in squares])
     table["excluded"] = table["label"].groupby(pixels).transform("nunique") > 1
     near, same = near_duplicate_pairs(squares), np.empty((0, 2), np.int64)
-    if name == "trashnet":
+    if name in ASPECTS:
         print("matching keypoints")
-        same = same_object_pairs(squares, table["label"].to_numpy(), np.full(len(table), 4 / 3))
+        same = same_object_pairs(squares, table["label"].to_numpy(), np.full(len(table), ASPECTS[name]))
     table["group"] = groups_from_pairs(np.concatenate([near, same]), len(table))
     for repeat in range(COMMITTED_REPEATS):
         folds = make_folds(table, num_folds=5, seed=repeat)

@@ -10,8 +10,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-# On a light page, on a dark page. Colour-blind readers can tell the hues apart, and each thing has
-# a word or a shape besides.
+# On a light page, on a dark page. Two hues can look alike to a colour-blind reader, so each thing
+# has a word or a shape besides.
 COLOURS = {
     "paper": ("#ffffff", "#171b22"),
     "ink": ("#1c2330", "#eceff4"),

@@ -382,9 +382,10 @@ def test_either_arm_may_win(small, monkeypatch, stem, winner):
     else:
         interval = found["compared"].loc["stage", ["difference_low", "difference_high"]]
         assert found["compared"].loc["stage", "difference"] == {"none": -1, "stage": 1, "both": 0}[winner]
-    side = {1: "`stage` is higher than `none`", -1: "`stage` is lower than `none`", 0: "The interval holds 0"}
-    said = found["said"].split("`stage` minus `none`, accuracy")[1].split("What we see")[0]
-    assert side[findings.decided((0.0, *interval))] in said and "nan" not in found["said"]
+    side = {1: "So the higher accuracy is that of `stage`", -1: "So the lower accuracy is that of `stage`"}
+    said = found["said"].split("The accuracy of `stage` minus that of `none`")[1].split("What we see")[0]
+    decided = findings.decided((0.0, *interval))
+    assert side.get(decided, "The interval holds 0") in said and "nan" not in found["said"]
 
 
 @pytest.mark.workflow

@@ -25,10 +25,12 @@ DECISIVE = (
     "data",
     "efficientnet",
     "model",
+    "painters",
     "photographs/folds",
     "photographs/pictures",
     "photographs/prepared",
     "stickers",
+    "synthetic",
     "training",
     "weights",
 )

@@ -160,8 +160,7 @@ def test_workflow(disk):
         [
             sys.executable,
             "-m",
-            "paper_repro",
-            "reproduce",
+            "paper_repro.workflow.reproduce",
             "--out",
             disk.folder,
             "--set",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from paper_repro.files import ReproError, as_path, cache_dir, progress, project_root
+from paper_repro.files import ReproError, as_path, cache_dir, progress
 
 ATTEMPTS = 3
 
@@ -36,9 +36,7 @@ BOXES = Source(
 
 
 def locate(data: str | os.PathLike) -> Path:
-    """The path of the photographs of `data`: "rendered" (embedded), "trashnet" (downloaded if need be), or a path."""
-    if data == "rendered":
-        return project_root() / "data" / "rendered"
+    """The path of the photographs of `data`: "trashnet" (downloaded if need be), or a path."""
     return download(TRASHNET) if data == "trashnet" else as_path(data, "data")
 
 

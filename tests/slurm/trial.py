@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 class Call:
-    """A call of `python -m paper_repro reproduce`."""
+    """A call of `python -m paper_repro.workflow.reproduce`."""
 
     started: list["Call"] = []
 
@@ -45,8 +45,7 @@ class Call:
         command = [
             sys.executable,
             "-m",
-            "paper_repro",
-            "reproduce",
+            "paper_repro.workflow.reproduce",
             "--out",
             str(out),
             "--set",
@@ -143,8 +142,7 @@ def matrix(folder: Path) -> None:
     assert status == 0 and "Everything is done" in output
     for arm in ("none", "half", "block", "stage"):
         assert (out / arm / "fold0" / "done").exists(), arm
-    compared = {"04_confusion_matrices.ipynb", "05_heatmap_gallery.ipynb", "06_heatmap_tests.ipynb"}
-    assert compared <= {path.name for path in out.iterdir()}
+    assert {"04_confusion_matrices.ipynb", "05_heatmap_gallery.ipynb"} <= {path.name for path in out.iterdir()}
     lines = slurm("sacct", "--noheader", "--parsable2", "--format=JobID,State,Elapsed,MaxRSS,AllocTRES")
     say("sacct: job, state, time, memory, granted\n" + "\n".join(f"    | {line}" for line in lines))
     status, output = Call(out, SLURM, **TINY).end()

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def make(*options):
-    return subprocess.run(["make", "--no-print-directory", *options], cwd=MAKEFILE.parent, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["make", "--no-print-directory", *options], cwd=MAKEFILE.parent, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_help_names_every_target():

@@ -20,16 +20,17 @@ reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile an
 	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
 $(INSTALLED): pyproject.toml constraints.txt $(VENV)/torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,transfer]'
+	@$(PIP_INSTALL) -e '.[test,transfer]'
 	@touch $@
 
 # On Linux x86-64 without an NVIDIA driver torch's build for processors does: 1 GB instead of 6. Others get it from pip.
-CPU_INDEX := $(shell test "$$(uname -sm)" = "Linux x86_64" && test ! -e /proc/driver/nvidia && \
+CPU_INDEX = $(shell test "$$(uname -sm)" = "Linux x86_64" && test ! -e /proc/driver/nvidia && \
 	! command -v nvidia-smi >/dev/null && echo https://download.pytorch.org/whl/cpu)
 ANSWERS = $(BIN)/python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=10)'
-TORCH_FROM = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt \
-	torch torchvision --index-url
+TORCH_FROM = $(PIP_INSTALL) --no-deps torch torchvision --index-url
 
 $(VENV)/torch: constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed: install it, or name one with" \
@@ -37,13 +38,13 @@ $(VENV)/torch: constraints.txt
 	@echo "Installing the environment into $(VENV): some minutes and 1 to 6 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if test -n "$(TORCH_INDEX)"; then $(TORCH_FROM) "$(TORCH_INDEX)"; elif test -n "$(CPU_INDEX)"; then \
-		{ $(ANSWERS) "$(CPU_INDEX)/torch/" && $(TORCH_FROM) "$(CPU_INDEX)"; } 2>/dev/null || \
+		{ $(ANSWERS) "$(CPU_INDEX)/torch/" 2>/dev/null && $(TORCH_FROM) "$(CPU_INDEX)"; } || \
 		echo "$(CPU_INDEX) does not answer: torch comes from pip's own index, with 5 GB that only a GPU needs"; fi
 	@touch $@
 
 # What only one target needs: the extra of that name.
 $(VENV)/installed-%: $(INSTALLED)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@$(PIP_INSTALL) -e '.[$*]'
 	@touch $@
 
 help:  ## this list

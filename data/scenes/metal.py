@@ -105,10 +105,10 @@ def can_parts(rng):
     top = resample(rim + [(radius * 0.77, height - 0.04), (0, height - 0.035)], 50, 0.4)
     foot = [(radius * 0.78, 0), (radius * 0.72, -0.012), (radius * 0.66, 0.01), (radius * 0.45, 0.07), (0, 0.09)]
     parts = [turned(side, lacquered(rng)), turned(top, aluminium), turned(resample(foot, 40, 0.5)[::-1], aluminium)]
-    around = np.linspace(0, TAU, 31)
-    hole = np.c_[0.09 * np.cos(around), -0.13 + 0.075 * np.sin(around), np.full(31, height - 0.03)]
-    fan = [(0, corner, corner % 31 + 1) for corner in range(1, 31)]
     if rng.random() < 0.35:
+        around = np.linspace(0, TAU, 31)
+        hole = np.c_[0.09 * np.cos(around), -0.13 + 0.075 * np.sin(around), np.full(31, height - 0.03)]
+        fan = [(0, corner, corner % 31 + 1) for corner in range(1, 31)]
         corners = np.vstack([[0, -0.13, height - 0.03], hole])
         parts.append(Part(corners, fan, np.zeros((32, 2)), matte((0.05, 0.05, 0.05))))
     if rng.random() < 0.85:

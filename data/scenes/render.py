@@ -79,11 +79,14 @@ def photograph(label, seed, seeds, size=256, samples=16, kind=None, attempt=None
     for number in range(ATTEMPTS) if attempt is None else [attempt]:
         name, parts = _draw_object(label, [seed, seeds.thing, OBJECT, number], kind)
         view = draw_view(_stream(seed, seeds.view, VIEW))
-        if seeds.step:
-            rng = _stream(seed, seeds.step, VIEW)
-            others = (another_view(view, rng) for _ in range(ATTEMPTS))
-            view = next((other for other in others if framed(other, parts)), view)
         frame = framed(view, parts)
+        if seeds.step:
+            first, rng = view, _stream(seed, seeds.step, VIEW)
+            for _ in range(ATTEMPTS):
+                view = another_view(first, rng)
+                frame = framed(view, parts)
+                if frame is not None:
+                    break
         if frame is None:
             continue
         picture = _shoot(parts, view, frame, seed, seeds, size, samples)

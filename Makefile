@@ -13,11 +13,11 @@ INSTALLED := $(VENV)/installed
 export PROFILE DATA OUT SET DRY_RUN
 export CALLER := $(PWD)
 
-.PHONY: reproduce help lint test unit notebook-outputs workflow notebooks claims lab bench slides site browser student clean
+.PHONY: reproduce help lint test unit notebook-outputs workflow notebooks drawings claims lab bench slides site browser student clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
 reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
-	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro.workflow.reproduce \
+	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -65,7 +65,7 @@ unit: $(INSTALLED)  ## the tests of the package
 # In a copy, so that the notebooks' results do not mix with one's own.
 notebook-outputs: $(INSTALLED)  ## the committed notebooks run again and compared with their outputs
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir "$$copy/data" && \
-	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits "$$copy/data" && \
+	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits data/rendered data/rendered_masks "$$copy/data" && \
 	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
 	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
 		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \
@@ -77,17 +77,23 @@ workflow: $(INSTALLED)  ## whole runs of the workflow (minutes)
 in_place = for notebook in $(1); do \
 	$(BIN)/python -m paper_repro.workflow.execute "$$notebook" --output "$$notebook" || exit 1; done
 
-# First the control that notebook 05 shows where it exists.
+# First the controls that notebook 06 shows where they exist.
 notebooks: $(INSTALLED)  ## the committed notebooks executed anew, in place
 	$(BIN)/python -m paper_repro.workflow.execute notebooks/02_baseline.ipynb --parameters '{"arm": "none-shuffled"}' \
 		--output results/smoke/none-shuffled/fold0/02_baseline.ipynb
+	for arm in stage-planted stage-untied; do \
+		$(BIN)/python -m paper_repro.workflow.execute notebooks/03_stage_se_training.ipynb \
+		--parameters "{\"arm\": \"$$arm\"}" --output results/smoke/$$arm/fold0/03_stage_se_training.ipynb || exit 1; done
 	$(call in_place,$(sort $(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb)))
 
+drawings: $(INSTALLED)  ## the lessons' drawings, notebooks/drawings/*.svg
+	$(BIN)/python notebooks/drawings/draw.py
+
 # All in one go, as tests hold them to one another.
-claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 06, figures
+claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 07, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
 	$(BIN)/python -m paper_repro.evidence.rules
-	$(call in_place,notebooks/06_claims.ipynb notebooks/solutions/solutions_06.ipynb)
+	$(call in_place,notebooks/07_claims.ipynb notebooks/solutions/solutions_07.ipynb)
 	mkdir -p results/reference/figures
 	cp results/claims/figures/*.png results/claims/figures/*.csv results/reference/figures
 
@@ -105,9 +111,10 @@ slides: $(INSTALLED)  ## results/slides: the lessons' chosen cells as slides, re
 	cp -R build/slides/sphinx_revealjs/_static/revealjs results/slides/reveal.js
 	cp -R build/slides/nbclassic/static/components/MathJax results/slides/mathjax
 	$(BIN)/python -m nbconvert --log-level WARN --to slides --template slides \
-		--TemplateExporter.extra_template_basedirs=. --no-input --SlidesExporter.reveal_url_prefix=reveal.js \
+		--TemplateExporter.extra_template_basedirs=. --no-input --HTMLExporter.embed_images=True \
+		--SlidesExporter.reveal_url_prefix=reveal.js \
 		--HTMLExporter.mathjax_url="mathjax/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full" \
-		--output-dir results/slides notebooks/0[1-5]_*.ipynb
+		--output-dir results/slides notebooks/0[1-6]_*.ipynb
 	@echo "results/slides: open a page in a browser; S shows the notes, F fills the screen"
 
 # All pages anew, so that a warning cannot hide behind a page that did not change.
@@ -122,9 +129,12 @@ browser: site $(VENV)/installed-browser  ## JupyterLab, the explorer and the sit
 
 STUDENT ?= build/student.zip
 
-student:  ## build/student.zip (or STUDENT=path): the committed project without the solutions
-	mkdir -p build
-	git archive --format zip --prefix paper_repro/ --output "$(STUDENT)" HEAD -- . ':(exclude)notebooks/solutions'
+student: $(INSTALLED)  ## build/student.zip (or STUDENT=path): the committed project without solutions and answers
+	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && mkdir -p build && \
+	git archive --prefix paper_repro/ HEAD -- . ':(exclude)notebooks/solutions' | tar -x -C "$$copy" && \
+	$(BIN)/python -m nbconvert --log-level WARN --to notebook --inplace --TagRemovePreprocessor.enabled=True \
+		--TagRemovePreprocessor.remove_cell_tags=answer "$$copy"/paper_repro/notebooks/*.ipynb && \
+	$(BIN)/python -m zipfile -c "$(STUDENT)" "$$copy/paper_repro"
 
 clean:  ## remove the environment and what tools left behind; never results
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

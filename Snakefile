@@ -1,6 +1,6 @@
 """The workflow: which notebook runs for which arm and fold, and after what.
 
-`make reproduce` (paper_repro.workflow.reproduce) is the way to start it: it checks the configuration, keeps a second
+`make reproduce` (python -m paper_repro reproduce) is the way to start it: it checks the configuration, keeps a second
 run out and stops everything at a signal. On its own, for example to look at what would run:
 
     snakemake --snakefile Snakefile --directory results/smoke --cores 2 --scheduler greedy --rerun-triggers mtime \
@@ -67,7 +67,7 @@ SHOWN = [
 EXPLORATION = mark("01_data_exploration", notebook_hash(NOTEBOOKS / "01_data_exploration.ipynb"), DATA, PACKAGE, REGIONS, SHOWN)
 COMPARISONS = [
     mark(notebook, notebook_hash(NOTEBOOKS / f"{notebook}.ipynb"), DATA, PACKAGE, REGIONS, TRAININGS)
-    for notebook in ("04_confusion_matrices", "05_heatmap_gallery")
+    for notebook in ("04_confusion_matrices", "05_heatmap_gallery", "06_heatmap_tests")
 ]
 
 if workflow.is_main_process:
@@ -135,7 +135,7 @@ rule compare:
     output:
         ".done/{notebook}-{key}",
     wildcard_constraints:
-        notebook="04_confusion_matrices|05_heatmap_gallery",
+        notebook="04_confusion_matrices|05_heatmap_gallery|06_heatmap_tests",
     params:
         notebook="{notebook}",
     threads: CONFIG.threads

@@ -33,7 +33,7 @@ EPOCH_BATCHES = 8
 
 @dataclass(frozen=True)
 class Bench:
-    """What every row needs: how often, where, on which photographs (None: synthetic ones)."""
+    """What every row needs: how often, where, on which photographs (None: the embedded ones)."""
 
     rounds: int
     device: torch.device
@@ -104,7 +104,7 @@ class BareLoop:
 def epoch(bench: Bench) -> Iterator[Row]:
     """The training part of an epoch, data and augmentation included, beside the bare loop."""
     config = bench.config
-    dataset = load_dataset(str(bench.data or "synthetic"), config.prepared_size)
+    dataset = load_dataset(str(bench.data or "rendered"), config.prepared_size)
     for precision in bench.precisions:
         ours = trainer(config.model_copy(update={"precision": precision}), dataset, EPOCH_BATCHES, bench.scratch)
         bare = BareLoop(bench, resnet50("stage"), bench.batch(config.image_size, config.batch_size), precision)
@@ -295,7 +295,7 @@ def _augmentation(bench: Bench, config: Config) -> Iterator[Row]:
     yield speed(
         "tried: augmentation of a whole batch", "torchvision's transforms image by image", taken["ours"], taken["each"]
     )
-    dataset = load_dataset(str(bench.data or "synthetic"), config.prepared_size)
+    dataset = load_dataset(str(bench.data or "rendered"), config.prepared_size)
     epochs = {
         workers: trainer(config.model_copy(update={"workers": workers}), dataset, EPOCH_BATCHES, bench.scratch)
         for workers in (0, 1)

@@ -135,7 +135,7 @@ def machine(bench: networks.Bench) -> dict:
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "device": torch.cuda.get_device_name() if bench.device.type == "cuda" else "cpu",
-        "photographs": bench.data.name if bench.data else "synthetic",
+        "photographs": bench.data.name if bench.data else "rendered",
         "rounds": bench.rounds,
         "load_at_start": round(os.getloadavg()[0], 2),
     }

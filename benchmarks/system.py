@@ -24,7 +24,6 @@ from networks import EPOCH_BATCHES, SHORT, Bench, trainer
 from PIL import Image
 from tqdm import tqdm
 
-from paper_repro import synthetic
 from paper_repro.config import load_profile
 from paper_repro.data import Dataset, load_dataset
 from paper_repro.evaluate import metrics, predictions_frame
@@ -33,6 +32,7 @@ from paper_repro.training import Trainer
 from paper_repro.workflow.execute import MALLOC
 
 ROOT = Path(__file__).resolve().parents[1]
+CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 FEW, MANY = 2_500, 25_000
 
 
@@ -47,7 +47,7 @@ def write_photographs(folder: Path, count: int, size: tuple[int, int]) -> None:
     """`count` different JPEG files of soft random shapes, in six class folders."""
     rng = np.random.default_rng(0)
     for number in tqdm(range(count), f"writing {count:,} photographs", leave=False):
-        file = folder / synthetic.CLASSES[number % 6] / f"{number:05}.jpg"
+        file = folder / CLASSES[number % 6] / f"{number:05}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         shapes = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
         shapes.resize(size, Image.Resampling.BICUBIC).save(file, quality=90)
@@ -96,7 +96,7 @@ def child_memory(count: int) -> float:
         images[:] = np.random.default_rng(0).integers(0, 256, images.shape[1:], np.uint8)
         truth = np.arange(count) % 6
         table = pd.DataFrame({"truth": truth})
-        dataset = Dataset("noise", synthetic.CLASSES, images, table, None, None, "")
+        dataset = Dataset("noise", CLASSES, images, table, None, None, "")
         ours = Trainer(config, "stage", dataset, Split(*[np.arange(count)] * 3), 0, Path(scratch), "stage")
         done, sizes = threading.Event(), []
 
@@ -178,7 +178,7 @@ def scaling(bench: Bench) -> Iterator[Row]:
 def child_epochs(threads: int) -> float:
     """Median seconds of three epochs of a run of the cpu profile, after one that warms up."""
     config = load_profile("cpu", threads=threads)
-    dataset = load_dataset("synthetic", config.prepared_size)
+    dataset = load_dataset("rendered", config.prepared_size)
     with tempfile.TemporaryDirectory() as scratch:
         ours = trainer(config, dataset, EPOCH_BATCHES, scratch)
         return float(np.median([ours.train_epoch(epoch)["seconds"] for epoch in range(1, 5)][1:]))
@@ -186,7 +186,7 @@ def child_epochs(threads: int) -> float:
 
 def two_runs(bench: Bench) -> Iterator[Row]:
     """Two runs at once with one thread each, beside one after another with two."""
-    load_dataset("synthetic", bench.config.prepared_size)  # the children find it prepared
+    load_dataset("rendered", bench.config.prepared_size)  # the children find it prepared
     taken = in_turn(
         {
             "at once": lambda: float(np.mean(_answers(_child("epochs", 1), _child("epochs", 1)))),
@@ -207,7 +207,7 @@ def two_runs(bench: Bench) -> Iterator[Row]:
 
 def malloc(bench: Bench) -> Iterator[Row]:
     """A training whose freed memory is kept in huge pages, as the workflow's kernels do, beside one as it comes."""
-    load_dataset("synthetic", bench.config.prepared_size)
+    load_dataset("rendered", bench.config.prepared_size)
     taken = in_turn(
         {
             "kept": lambda: _answers(_child("epochs", 1, GLIBC_TUNABLES=MALLOC))[0],

@@ -28,6 +28,7 @@ include_patterns = [
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "data/README.md",
+    "data/scenes/README.md",
     "benchmarks/README.md",
     "benchmarks/results/table.md",
     "docs/*.md",

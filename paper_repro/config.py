@@ -79,7 +79,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     # Data
-    data: str = Field(min_length=1, description="synthetic, trashnet, or the path of a folder, zip or CSV")
+    data: str = Field(min_length=1, description="rendered, trashnet, or the path of a folder, zip or CSV")
     boxes: str | None = Field(None, description="download, or the path of a zip of Pascal VOC boxes")
     image_size: int = Field(ge=32, le=1024, description="side of the network's square input, pixels")
     num_folds: int = Field(5, ge=2, le=20)
@@ -125,6 +125,8 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self):
+        if self.data == "synthetic":
+            raise ValueError("data: 'synthetic', the drawn pictures, is gone: use 'rendered', the path-traced ones")
         for arm in [*self.arms, *self.learning_rates]:
             if arm not in ARMS:
                 short = ", ".join(name for name, known in ARMS.items() if known.stickers == "none")
@@ -191,7 +193,7 @@ def load_profile(name: str | Path, **overrides) -> Config:
 
 
 def _is_path(text: str) -> bool:
-    if text in ("", "synthetic", "trashnet", "download"):
+    if text in ("", "rendered", "synthetic", "trashnet", "download"):
         return False
     return "/" in text or "\\" in text or Path(text).exists() or text.endswith((".zip", ".csv", ".pth", ".safetensors"))
 

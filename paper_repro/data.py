@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,7 +17,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paper_repro import synthetic
 from paper_repro.files import ReproError, brief
 from paper_repro.photographs import downloads, prepared
 from paper_repro.photographs.boxes import load_boxes
@@ -55,7 +55,7 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
     that cannot be read.
 
     Args:
-        data: "synthetic" (embedded), "trashnet" (downloaded) or the path of a folder, zip or CSV (`folders.open_tree`).
+        data: "rendered" (embedded), "trashnet" (downloaded) or the path of a folder, zip or CSV (`folders.open_tree`).
             Masks that lie beside it (`photographs.masks`) are read with it.
         boxes: "download" (TrashNet's) or the path of a zip of Pascal VOC files. A `boxes.zip` beside a local TrashNet
             zip is taken by itself.
@@ -64,17 +64,14 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
         ReproError: no such data, hostile or damaged data, fewer than two classes, an empty class.
     """
     path = downloads.locate(data)
-    parts: dict[str, str] = {}
-    if data == "synthetic":
-        folder, classes, boxes = synthetic.prepare(size), synthetic.CLASSES, None
-    else:
-        with open_tree(path) as tree:
-            folder = prepared.prepare_tree(tree, size, path.name)
-        classes, parts = tree.classes, {entry.image: entry.part for entry in tree.entries}
+    with open_tree(path) as tree:
+        folder = prepared.prepare_tree(tree, size, path.name)
+    classes = tree.classes
     manifest, images = prepared.open_prepared(folder, size)
     prepared.report_problems(manifest, path, folder)
     table, name = manifest[manifest["problem"] == ""].reset_index(drop=True).drop(columns="problem"), path.stem
     table.insert(1, "truth", table["label"].map({label: number for number, label in enumerate(classes)}))
+    parts = {entry.image: entry.part for entry in tree.entries}
     if any(parts.values()):
         table["part"] = table["image"].map(parts)
     if known := committed_set(manifest["image"]):
@@ -84,12 +81,23 @@ def load_dataset(data: str | Path, size: int, boxes: str | Path | None = None) -
         beside = path.with_name("boxes.zip")
         if known == "trashnet" and path.is_file() and beside.is_file():
             boxes = boxes or beside
-    masks = np.load(folder / "masks.npy", mmap_mode="r") if data == "synthetic" else None
-    if masks is None and (outlines := masks_beside(path)):
-        masks = load_masks(outlines, table["image"], size)
+    outlines = masks_beside(path)
+    masks = None if outlines is None else load_masks(outlines, table["image"], size)
     matched = None if boxes is None else load_boxes(boxes, table)[0]
     content = json.dumps([size, table[["image", "sha256", "group", "excluded"]].to_numpy().tolist()])
     return Dataset(name, classes, images, table, masks, matched, hashlib.sha256(content.encode()).hexdigest())
+
+
+def load_originals(data: str | Path, images: Sequence[str], size: int) -> np.ndarray:
+    """Single photographs of a data set as larger squares (n, size, size, 3), uint8 RGB, for people to look at.
+
+    Args:
+        data: as for `load_dataset`.
+        images: their names, "class/file", as in a `Dataset`'s table.
+    """
+    with open_tree(downloads.locate(data)) as tree:
+        entries = {entry.image: entry for entry in tree.entries}
+        return np.stack([square_picture(tree.read(entries[image]), size)[0] for image in images])
 
 
 def read_photograph(photograph: Photograph, size: int) -> np.ndarray:

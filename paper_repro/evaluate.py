@@ -1,4 +1,4 @@
-"""Test predictions and the measures computed from them: accuracy, macro-F1, calibration error, confusion matrix.
+"""Scores of test predictions and of heat maps, with intervals: accuracy, macro-F1, calibration error, gains.
 
 A table of predictions has the columns image, fold, truth (label) and p_<class> for every class. A table of several
 repeats has a column `repeat` too; an image then appears once, and counts once, in every repeat.
@@ -15,6 +15,7 @@ from paper_repro.files import ReproError
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017
 RESAMPLES = 2000  # of the bootstrap
+COMPARED = ("accuracy", "low", "high", "difference", "difference_low", "difference_high")
 CHUNK = 5_000_000  # groups drawn at a time, which bounds the memory of the bootstrap
 
 
@@ -124,6 +125,48 @@ def mean_interval(images: pd.Series, values: pd.Series, groups: pd.Series | None
     sums = {"total": values.to_numpy(float), "count": np.ones(len(values))}
     found = _bootstrap(sums, _group_index(images, groups), lambda sums: {"mean": sums["total"] / sums["count"]}, seed=0)
     return float(values.mean()), *found["mean"]
+
+
+def compared(right: pd.DataFrame, reference: str, groups: pd.Series | None = None) -> pd.DataFrame:
+    """Accuracies on the same photographs, and their paired differences to one of them, with intervals.
+
+    Args:
+        right: (photographs, names), whether each answer is correct; indexed by image or by (repeat, image).
+        reference: the column that the others are compared with.
+        groups: image -> near-duplicate group.
+
+    Returns:
+        A row per name: accuracy, low, high; difference, its accuracy minus that of the reference, difference_low and
+        difference_high, which are NaN for the reference itself.
+    """
+    images, values = right.index.to_frame()["image"].reset_index(drop=True), right.astype(float).reset_index(drop=True)
+    rows = {}
+    for name in values:
+        gap = values[name] - (values[reference] if name != reference else np.nan)
+        found = *mean_interval(images, values[name], groups), *mean_interval(images, gap, groups)
+        rows[name] = dict(zip(COMPARED, found, strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series | None = None) -> pd.DataFrame:
+    """A measure of heat maps per arm and layer: each map's mean, and Grad-CAM minus the best trivial map.
+
+    Args:
+        measures: rows of `heatmaps.measure` with the columns arm and repeat; a row without `column` is left out.
+
+    Returns:
+        arm, layer, grid, images, a column per map, best trivial (the trivial map with the largest mean), margin (the
+        mean paired difference), low and high (its interval).
+    """
+    rows = []
+    for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
+        wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)
+        best = wide.drop(columns="gradcam").mean().idxmax()
+        margin = (wide["gradcam"] - wide[best]).reset_index(name="margin")
+        mean, low, high = mean_interval(margin["image"], margin["margin"], groups)
+        row = dict(zip(("arm", "layer", "grid"), names, strict=True)) | {"images": len(wide)} | wide.mean().to_dict()
+        rows.append(row | {"best trivial": best, "margin": mean, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
 def _tests(predictions, classes):

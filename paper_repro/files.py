@@ -99,6 +99,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def save_table(table: Any, path: str | Path) -> None:
+    """Writes a pandas table as CSV (`csv_bytes`); its folder is made where it is missing."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(csv_bytes(table))
+
+
 def check_writable(folder: Path) -> None:
     """Creates `folder` and tries a file in it, so that a long run does not find out at its end; raises ReproError."""
     with atomic_write(folder / ".writable"):

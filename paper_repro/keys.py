@@ -25,12 +25,10 @@ DECISIVE = (
     "data",
     "efficientnet",
     "model",
-    "painters",
     "photographs/folds",
     "photographs/pictures",
     "photographs/prepared",
     "stickers",
-    "synthetic",
     "training",
     "weights",
 )

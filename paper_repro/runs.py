@@ -28,6 +28,8 @@ from paper_repro.keys import MEASURES, vouch
 from paper_repro.weights import read_state
 
 FILES = ("config.yaml", "history.csv", "predictions.csv", "metrics.json", "environment.json")  # beside the weights
+PACKAGED = Path(__file__).resolve().parents[1] / "results" / "reference" / "networks"
+PACKAGE = "package:"  # begins the name of a network that comes with the project
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Run:
 
     history has a row per epoch, predictions one per test photograph, with its sticker in an arm with stickers; metrics
     are `evaluate.metrics` of these; environment holds seed, key, versions and machine. `preprocess` adds no sticker.
+    A network that comes with the project may have learnt from all photographs: fold is then -1, and the predictions are
+    those of networks trained on the folds by the same recipe.
     """
 
     folder: Path
@@ -95,12 +99,15 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
     """Opens a run: `load_run("results/cpu/stage/fold0")`, seen from the project's folder or the working directory.
 
     Args:
+        folder: the run's folder, or the name of a network that comes with the project: "package:trashnet/stage".
         finished: insist on the `done` record; the notebook that makes the run reads it before that is written.
 
     Raises:
         ReproError: no such run, an unfinished one, or weights that are missing or damaged.
     """
     folder = as_path(folder, "load_run")
+    if str(folder).startswith(PACKAGE):
+        folder = _packaged(str(folder).removeprefix(PACKAGE))
     if not folder.is_absolute() and not os.path.exists(folder):
         folder = project_root() / folder
     for name in (*FILES, *(["done"] if finished else [])):
@@ -118,6 +125,18 @@ def load_run(folder: str | Path, finished: bool = True) -> Run:
     return Run(folder, config, details["arm"], details["fold"], classes, model, history, predictions, metrics, details)
 
 
+def packages() -> list[str]:
+    """The names of the networks that come with the project, such as "package:trashnet/stage"."""
+    return sorted(PACKAGE + done.parent.relative_to(PACKAGED).as_posix() for done in PACKAGED.glob("*/*/done"))
+
+
+def _packaged(name: str) -> Path:
+    if PACKAGE + name not in (known := packages()):
+        there = f"there are {', '.join(known)}" if known else "this copy of the project has none: clone it whole"
+        raise ReproError(f"{brief(PACKAGE + name)} is no network that comes with the project: {there}")
+    return PACKAGED / name
+
+
 def _weights(folder: Path, recorded: str) -> Path:
     """The run's weights, checked against the sha256 `recorded`; runs of the first edition kept theirs in the cache
     folder, from where they move into the run's, under a name `recorded` that ends in the sha256's first digits."""
@@ -126,11 +145,18 @@ def _weights(folder: Path, recorded: str) -> Path:
         earlier = cache_dir("weights") / recorded
         write_files(folder, {path.name: earlier.read_bytes()})
         earlier.unlink()
-    if not path.exists() or not sha256_file(path).startswith(Path(recorded).stem.rpartition("-")[2]):
-        raise ReproError(
-            f"the weights of {folder} are {'damaged' if path.exists() else 'missing'} ({path}): copy them again from "
-            "where the run was made, or delete the run's folder and train it again with `make reproduce`"
+    return checked_file(path, Path(recorded).stem.rpartition("-")[2])
+
+
+def checked_file(path: Path, sha256: str) -> Path:
+    """The path of a file of a run's folder, if the file has a sha256 that begins like this; else a ReproError."""
+    if not path.exists() or not sha256_file(path).startswith(sha256):
+        remedy = (
+            "copy it again from where the run was made, or delete its folder and train it again with `make reproduce`"
         )
+        if PACKAGED in path.parents:
+            remedy = "restore it with git checkout"
+        raise ReproError(f"{path} is {'damaged' if path.exists() else 'missing'}: {remedy}")
     return path
 
 

@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
-# 02 and 03 make the runs that 04, 05 and the explorer open.
+# 02 and 03 make the runs that 04, 05, 06 and the explorer open.
 LESSONS = sorted(ROOT.glob("notebooks/0*.ipynb"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="the extra `browser` is not installed")

@@ -77,7 +77,7 @@ def test_every_problem_is_named_at_once():
         "doubled key": ("epochs: 1\nepochs: 2", 'duplicate key "epochs"'),
         "a list": ("- 1", "holds no 'key: value' lines"),
         "not text": ("\x00\x01", "not plain YAML"),
-        "a missing key": ("data: synthetic", "epochs: missing"),
+        "a missing key": ("data: rendered", "epochs: missing"),
     }.values(),
 )
 def test_hostile_yaml(content, message, tmp_path, monkeypatch):
@@ -87,6 +87,12 @@ def test_hostile_yaml(content, message, tmp_path, monkeypatch):
     with pytest.raises(ReproError, match=message):
         load_profile("profile.yaml")
     assert not Path("executed").exists()
+
+
+def test_the_drawn_pictures_are_gone():
+    """A configuration of the first edition learns what took their place."""
+    with pytest.raises(ReproError, match="data: 'synthetic', the drawn pictures, is gone: use 'rendered'"):
+        load_profile("smoke", data="synthetic")
 
 
 def test_unknown_profile():
@@ -108,7 +114,7 @@ def test_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     assert load_profile("smoke", data="photos").data == str(tmp_path / "photos")
-    assert load_profile("smoke").data == "synthetic"
+    assert load_profile("smoke").data == "rendered"
 
 
 def test_arms_are_what_their_names_say():

@@ -19,8 +19,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from paper_repro import synthetic
-from paper_repro.data import load_dataset, read_photograph
+from paper_repro.data import load_dataset, load_originals, read_photograph
 from paper_repro.files import ReproError, cache_dir
 from paper_repro.keys import data_stamp
 from paper_repro.photographs import prepared
@@ -264,16 +263,21 @@ def test_pictures_beside_the_class_folders_are_counted_and_named(tree, tmp_path,
     assert len(dataset.images) == 6
 
 
-def test_synthetic(monkeypatch):
-    """Pictures, exact masks and labels of the embedded set, always the same; another seed is another set."""
-    monkeypatch.setattr(synthetic, "COUNT", 12)
-    dataset, again = (load_dataset("synthetic", 32) for _ in range(2))
-    assert dataset.images.shape == (12, 32, 32, 3) and dataset.masks.shape == (12, 32, 32)
-    assert dataset.masks.dtype == bool and 0 < dataset.masks.mean() < 1
+def test_the_embedded_photographs():
+    """They are read like anybody's: six classes of unequal size, a mask each, some twins, three under two labels."""
+    dataset = load_dataset("rendered", 32)
+    assert dataset.name == "rendered"
     assert dataset.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
-    assert (dataset.table["image"].str.split("/").str[0] == dataset.table["label"]).all()
-    assert dataset.fingerprint == again.fingerprint
-    assert not np.array_equal(dataset.images, synthetic.make(12, 32, seed=1)[0])
+    assert dataset.masks.shape == (len(dataset.table), 32, 32) and dataset.masks.any((1, 2)).all()
+    assert dataset.table["excluded"].sum() == 6
+    assert dataset.table["label"].value_counts().idxmin() == "trash"
+
+
+def test_single_photographs_are_read_larger_than_the_data_set(tree):
+    """For people to look at; in the order asked, with the geometry of the data set's squares."""
+    names = load_dataset(tree, SIZE).table["image"].iloc[[3, 0]]
+    pictures = load_originals(tree, names, 50)
+    assert np.array_equal(pictures, [read_photograph(tree / name, 50) for name in names])
 
 
 def test_masks_beside_the_photographs_are_read_with_them(tree, tmp_path):

@@ -199,3 +199,22 @@ def test_paired_difference_aligns_repeats():
     assert evaluate.paired_difference(a, second[second["repeat"] == 0], CLASSES)["difference"] == 0
     with pytest.raises(ReproError, match="in repeat 1; compare runs of the same folds and repeats"):
         evaluate.paired_difference(a, second, CLASSES)
+
+
+def test_compared_has_the_intervals_of_metrics_and_of_the_paired_difference():
+    """Each network beside the reference on the same draws of groups; the reference has no difference to itself."""
+    a = make_predictions()
+    perfect = a.assign(**{f"p_{name}": (a["truth"] == name).astype(float) for name in CLASSES})
+    groups = pd.Series(np.arange(200) // 2, a["image"])
+    right = {
+        name: frame[[f"p_{name}" for name in CLASSES]].to_numpy().argmax(1)
+        == pd.Index(CLASSES).get_indexer(frame["truth"])
+        for name, frame in {"none": a, "stage": perfect}.items()
+    }
+    found = evaluate.compared(pd.DataFrame(right, pd.Index(a["image"])), "none", groups)
+    metrics, pair = evaluate.metrics(a, CLASSES, groups), evaluate.paired_difference(a, perfect, CLASSES, groups)
+    assert found.loc["none", ["accuracy", "low", "high"]].tolist() == pytest.approx(
+        [metrics["accuracy"], *metrics["accuracy_interval"]]
+    )
+    assert found.loc["stage"].tolist() == pytest.approx([1, 1, 1, pair["difference"], *pair["interval"]])
+    assert found.loc["none"].isna().sum() == 3

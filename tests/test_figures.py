@@ -12,6 +12,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.font_manager import fontManager
 
 from paper_repro import evaluate, figures, lettering
+from paper_repro.augment import to_input
 from paper_repro.files import ReproError
 
 CLASSES = ("a $x$ b", "glass", "metal")
@@ -89,14 +90,26 @@ def test_training_curves_mark_the_best_epoch():
 
 
 def test_gate_profiles_accept_one_and_several_gates():
-    """One row per stage; the gates of G blocks lie side by side; a model without gates is an error."""
+    """Two panels per stage; the gates of G blocks lie side by side; a model without gates is an error."""
     rng = np.random.default_rng(0)
     gates = {"layer1": rng.random((3, 20, 8)), "layer2": rng.random((1, 20, 16)) * 2}
-    figure = figures.gate_profiles(gates, np.arange(20) % 2, CLASSES)
-    maps = [ax.images[0].get_array().shape for ax in figure.axes if ax.images]
-    assert maps == [(3, 24), (3, 16)]
+    shares = {"layer1": {"class": rng.random(24)}, "layer2": {"class": rng.random(16)}}
+    figure = figures.gate_profiles(gates, shares)
+    lengths = [len(ax.lines[0].get_ydata()) for ax in figure.axes]
+    assert lengths == [24, 16, 24, 16] and (np.diff(figure.axes[2].lines[0].get_ydata()) <= 0).all()
+    assert figure.axes[0].get_ylim() == (0, 2)
     with pytest.raises(ReproError, match="none"):
-        figures.gate_profiles({}, [], CLASSES)
+        figures.gate_profiles({}, {})
+
+
+def test_intervals_leave_the_reference_without_a_difference():
+    """A point with its interval for each name, and beside it the difference of all but the reference."""
+    right = pd.DataFrame({"none": [1, 0, 0, 1], "stage": [1, 1, 0, 1]}, pd.Index(list("abcd"), name="image"))
+    figure = figures.intervals(evaluate.compared(right, "none"), "none")
+    (accuracies, _), (differences, zero) = (
+        [line.get_xdata() for line in ax.lines[:1] + ax.lines[-1:]] for ax in figure.axes
+    )
+    assert list(accuracies) == [50, 75] and np.isnan(differences[0]) and differences[1] == 25 and set(zero) == {0}
 
 
 def test_reliability_diagram_has_a_panel_per_arm():
@@ -142,6 +155,33 @@ def test_gallery_without_photo_shows_no_photo():
     assert len(pictures(bright, True)) == len(hidden[0]) + 1
 
 
+def test_the_photograph_shows_through_a_map():
+    """Where a map is zero the photograph is as it was, in grey; at the map's maximum it is still to be told apart.
+    Every cell of the map has one colour."""
+    cam, size = np.array([[0.0, 2], [0, 1]]), 64
+    image = np.zeros((size, size, 3), np.uint8)
+    image[::2] = 255
+    mixed = figures.overlay(cam, image)
+    assert mixed.shape == image.shape and (mixed >= 0).all() and (mixed <= 1).all()
+    assert np.array_equal(mixed[:, : size // 2], image[:, : size // 2] / 255)
+    brightest = mixed[: size // 2, size // 2 :]
+    assert np.ptp(brightest, axis=1).max() == 0 and (brightest[0, 0] - brightest[1, 0] > 0.25).all()
+    assert np.array_equal(figures.overlay(0 * cam, image), image / 255)
+    assert np.array_equal(figures.overlay(1e-9 * cam, image), mixed), "a map's own scale does not matter"
+
+
+def test_save_gallery_keeps_photographs_apart(tmp_path):
+    """Where photographs may not be published, they are in the second folder alone; the numbers are the raw maps."""
+    row = gallery_row(np.arange(16.0).reshape(4, 4)) | {"name": "glass/1.jpg", "arm": "none"}
+    row["panels"] = row["panels"][:1]
+    figures.save_gallery([row], tmp_path / "own", "map")
+    figures.save_gallery([row], tmp_path / "maps", "map", tmp_path / "photographs")
+    own, maps, photographs = ((tmp_path / name / "map.png").read_bytes() for name in ("own", "maps", "photographs"))
+    assert own == photographs != maps
+    numbers = pd.read_csv(tmp_path / "maps" / "map.csv")
+    assert numbers["cam"].tolist() == list(range(16)) and set(numbers["image"]) == {"glass/1.jpg"}
+
+
 def test_save_writes_three_files_and_repeats_them(tmp_path, counts):
     """PNG, SVG and CSV appear together, also for a name with a dot, and a second time with the same bytes."""
     for folder in ("one", "two"):
@@ -167,9 +207,13 @@ def drawn(function, names, arms=("none", "stage")):
     if function == "class_counts":
         labels = np.repeat(names, np.diag(table))
         return figures.class_counts(pd.DataFrame({"label": labels, "excluded": rng.random(len(labels)) < 0.1}))
-    if function == "gate_profiles":
-        gates = {f"layer{i}": rng.random((1, 100, 16)) for i in (1, 2)}
-        return figures.gate_profiles(gates, np.arange(100) % many, names)
+    if function == "intervals":
+        right = pd.DataFrame(rng.random((20, many)) < 0.8, [f"{i}" for i in range(20)], names).rename_axis("image")
+        return figures.intervals(evaluate.compared(right, names[0]), names[0])
+    if function == "per_class":
+        index = pd.MultiIndex.from_product([arms, names, ["precision", "recall"]], names=["arm", "class", "measure"])
+        table = pd.DataFrame({"share": 0.5, "low": 0.4, "high": 0.7}, index).reset_index()
+        return figures.per_class(table, pd.Series(9, names))
     images = rng.integers(0, 255, (12, 8, 8, 3), dtype=np.uint8)
     if function == "sample_grid":
         return figures.sample_grid(images, [f"{names[i % many]}:\n{names[-i % many]} {i}%" for i in range(12)])
@@ -239,7 +283,8 @@ FUNCTIONS = [
     "confusion_matrix",
     "confusion_pair",
     "class_counts",
-    "gate_profiles",
+    "intervals",
+    "per_class",
     "sample_grid",
     "heatmap_gallery",
     "training_curves",
@@ -266,7 +311,9 @@ def test_many_and_long_names_have_their_room(function, many, name, monkeypatch):
     check_layout(drawn(function, [name.format(i) for i in range(many)]), monkeypatch)
 
 
-@pytest.mark.parametrize(("function", "many"), [("training_curves", 40), ("reliability_diagram", 14)])
+@pytest.mark.parametrize(
+    ("function", "many"), [("training_curves", 40), ("reliability_diagram", 14), ("per_class", 10)]
+)
 def test_many_arms_have_their_room(function, many, monkeypatch):
     """Many arms with long names, as many as a figure holds or more than stand side by side."""
     check_layout(drawn(function, CLASSES, [UNBROKEN.format(i) for i in range(many)]), monkeypatch)
@@ -285,7 +332,7 @@ def test_many_pictures_get_smaller_or_are_refused(monkeypatch):
         lambda: figures.sample_grid(np.tile(images, (3, 1, 1, 1)), ["glass"] * 360),
         lambda: figures.heatmap_gallery([row] * 60),
         lambda: figures.heatmap_gallery([row | {"panels": row["panels"] * 20}]),
-        lambda: figures.gate_profiles({i: np.ones((1, 2, 4)) for i in range(40)}, [0, 1], CLASSES),
+        lambda: figures.gate_profiles({i: np.ones((1, 2, 4)) for i in range(40)}, {}),
         lambda: figures.training_curves(dict.fromkeys(range(41), history)),
         lambda: figures.reliability_diagram(dict.fromkeys(range(90)), CLASSES),
     ):
@@ -434,3 +481,30 @@ def test_a_font_that_is_gone_is_passed_over(few_fonts, tmp_path):
     (tmp_path / "gone.ttf").unlink()
     _, messages = warned(lambda: drawn("class_counts", ["垃圾", "glass"]), tmp_path)
     assert len(messages) == 1
+
+
+def test_first_epochs_do_not_flatten_the_curves():
+    """A huge validation loss of the first epoch is named, and the axis ends where the other losses lie."""
+    past = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [3.0, 2, 1.5], "validation_loss": [3070.0, 2, 1.6]})
+    past = past.assign(train_accuracy=0.5, validation_accuracy=0.5, best=[False, False, True])
+    figure = figures.training_curves({"none": past})
+    assert 3 < figure.axes[0].get_ylim()[1] < 4 and any("3,070" in text for text in texts(figure))
+    calm = figures.training_curves({"none": past.assign(validation_loss=[2.0, 2, 1.6])})
+    assert calm.axes[0].get_title() == ""
+
+
+def test_object_places():
+    """Classes from the top in their order, and an image whose object is unknown left out."""
+    regions = np.zeros((4, 8, 8), bool)
+    regions[:2, :4], regions[2, :2] = True, True
+    figure = figures.object_places(regions, ["glass", "metal", "metal", "metal"], CLASSES[1:])
+    left, right = figure.axes[:2]
+    assert left.images[0].get_array().max() == 100 and right.yaxis_inverted()
+    medians = [line.get_xdata()[0] for line in right.lines if len(set(line.get_xdata())) == 1]
+    assert {50, 37.5} <= set(medians)
+    assert [label.get_text() for label in right.get_yticklabels()] == ["glass", "metal"]
+
+
+def test_picture_undoes_the_normalisation():
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    assert np.allclose(figures.picture(to_input(image, 32)[0]), image[0] / 255, atol=1e-5)

@@ -160,7 +160,8 @@ def test_workflow(disk):
         [
             sys.executable,
             "-m",
-            "paper_repro.workflow.reproduce",
+            "paper_repro",
+            "reproduce",
             "--out",
             disk.folder,
             "--set",

@@ -38,13 +38,13 @@ def imports(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_lessons_do_not_import_the_machinery(path):
-    """No notebook imports from `workflow`, and 01 to 05 and the explorer nothing from `evidence` either."""
+    """No notebook imports from `workflow`, and 01 to 06 and the explorer nothing from `evidence` either."""
     names = set()
     for node in imports(path):
         start = [node.module] if isinstance(node, ast.ImportFrom) else []
         names |= {".".join([*start, alias.name]) for alias in node.names}
     assert any(name.startswith("paper_repro.") for name in names)
-    rooms = "workflow|evidence" if re.search("0[1-5]|explorer", path.stem) else "workflow"
+    rooms = "workflow|evidence" if re.search("0[1-6]|explorer", path.stem) else "workflow"
     assert not [name for name in names if re.match(rf"paper_repro\.({rooms})\b", name)]
 
 

@@ -5,18 +5,20 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib import pyplot as plt
 from nbconvert import SlidesExporter
 from PIL import Image
 
-from paper_repro import figures, runs
+from paper_repro import evaluate, figures, findings, runs
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import ReproError
@@ -86,6 +88,12 @@ def test_code_fits_a_page(path):
     assert "jupyter" not in cells[0].metadata
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_is_small(path):
+    """A repository keeps every version of every picture, and GitHub shows no large notebook."""
+    assert path.stat().st_size < 2e6
+
+
 def prose(path):
     cells = nbformat.read(path, as_version=4).cells
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -109,7 +117,7 @@ def test_can_be_executed_with_parameters(path):
     cells = code_cells(path)
     assert "parameters" in cells[0].metadata.tags
     names = set(declared(nbformat.read(path, as_version=4)))
-    assert names >= {"reference", "out"} if "06" in path.stem else names >= {"profile", "data", "out", "overrides"}
+    assert names >= {"reference", "out"} if "07" in path.stem else names >= {"profile", "data", "out", "overrides"}
     assert re.search(r"^(runs\.)?record_completion\(\w+(\.\w+)?\)$", cells[-1].source, re.MULTILINE)
 
 
@@ -166,17 +174,33 @@ def test_no_solution_in_the_lesson(path):
     assert not re.search(r"^#+ (Solution|Exercise \d)", prose(path), re.MULTILINE)
 
 
+@pytest.mark.parametrize("path", [path for path in LESSONS if path.stem[:2] in ("01", "02", "03", "04")], ids=name)
+def test_every_question_has_its_answer(path):
+    """Each "Stop and think" is followed by a folded answer, tagged so that `make student` leaves it out."""
+    cells = nbformat.read(path, as_version=4).cells
+    asked = [number for number, cell in enumerate(cells) if "**Stop and think.**" in cell.source]
+    answers = [number for number, cell in enumerate(cells) if "answer" in cell.metadata.get("tags", [])]
+    assert asked and answers == [number + 1 for number in asked]
+    folded = r"<details>\n<summary>Answer</summary>\n\n.+\n\n</details>"
+    assert all(re.fullmatch(folded, cells[number].source, re.DOTALL) for number in answers)
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no repository")
 def test_students_copy(tmp_path):
-    """`make student` packs the lessons and leaves the solutions out."""
+    """`make student` packs the lessons and leaves out the solutions and the answers."""
     copy = tmp_path / "student.zip"
     subprocess.run(["make", "-s", "student", f"STUDENT={copy}"], cwd=ROOT, check=True)
-    names = zipfile.ZipFile(copy).namelist()
+    archive = zipfile.ZipFile(copy)
+    names = archive.namelist()
     assert "paper_repro/notebooks/03_stage_se_training.ipynb" in names and "paper_repro/Makefile" in names
     assert not [name for name in names if "solutions" in name]
+    for lesson in LESSONS:
+        given = nbformat.reads(archive.read(f"paper_repro/notebooks/{lesson.name}"), as_version=4).cells
+        assert len(given) > 20
+        assert not [cell for cell in given if "answer" in cell.metadata.get("tags", [])]
 
 
-@pytest.mark.parametrize("path", LESSONS[:5], ids=name)
+@pytest.mark.parametrize("path", LESSONS[:6], ids=name)
 def test_slides(path):
     """The lesson says of each cell whether it is a slide, and its slides load nothing from a network."""
     notebook = nbformat.read(path, as_version=4)
@@ -263,12 +287,13 @@ def photograph_classes(folder, counts, noise):
 
 def run_notebook(stem, monkeypatch, parameters):
     """Runs a notebook's cells in this process, without writing its figures; returns its variables, and among them as
-    `said` what it printed."""
+    `said` what it printed and found."""
     monkeypatch.setattr(figures, "save", lambda *_: None)
     # Needs a kernel.
     monkeypatch.setattr("matplotlib_inline.backend_inline.set_matplotlib_formats", lambda *_, **__: None)
     (path,) = [path for path in COURSE if path.stem.startswith(stem)]
-    said = []
+    said, seen = [], findings.seen
+    monkeypatch.setattr(findings, "seen", lambda *sentences: said.append(seen(*sentences).data))
     variables = {"display": lambda *_: None, "print": lambda *words: said.append(" ".join(map(str, words)))}
     with mpl.rc_context():
         for number, cell in enumerate(code_cells(path), 1):
@@ -317,9 +342,10 @@ def test_few_photographs_and_gates(small, monkeypatch):
     found = run_notebook("03", monkeypatch, small)
     count = len(found["images"])
     assert count == min(8, len(found["parts"].test) // 2 * 2) and count % 2 == 0
-    rows = np.arange(len(found["sample"]))[:, None]
-    assert (found["changes"]["shuffled"](torch.from_numpy(rows)).numpy() != rows).all()
+    rows = torch.arange(len(found["tested"]))[None, :, None]
+    assert (found["changes"]["shuffled"](rows) != rows).all()
     assert ("all_alike" in small["data"]) == ("so alike that their gates are alike" in found["said"])
+    assert "nan" not in found["said"]
 
 
 @pytest.mark.workflow
@@ -327,16 +353,101 @@ def test_few_photographs_compared(small, monkeypatch):
     """Notebook 04 reports accuracies at or below the share of the most frequent class, and its paired interval is that
     of the package."""
     found = run_notebook("04", monkeypatch, small)
-    assert found["said"].count("the most frequent class's share of") == 2
-    assert np.allclose(found["theirs"]["interval"], found["paired"][["low", "high"]].to_numpy()[0])
+    assert found["said"].count("the most frequent class's share") == 2 and "nan" not in found["said"]
+    interval = found["compared"].loc["stage", ["difference_low", "difference_high"]]
+    assert np.allclose(found["theirs"]["interval"], interval.astype(float))
 
 
 @pytest.mark.workflow
-def test_few_photographs_explained(small, monkeypatch):
-    """Notebook 05 compares each photograph once with another one, and says that nothing can be measured."""
+@pytest.mark.parametrize("stem", ["03", "04"])
+@pytest.mark.parametrize("winner", ["none", "stage", "both"])
+def test_either_arm_may_win(small, monkeypatch, stem, winner):
+    """Notebooks 03 and 04 say of an arm that is always right, or never, what its numbers say."""
+    opened = runs.load_run
+
+    def rigged(folder, finished=True):
+        run = opened(folder, finished)
+        if not finished:  # `train` compares these with what is on the disk
+            return run
+        truth = pd.Index(run.classes).get_indexer(run.predictions["truth"])
+        answers = truth if winner in (run.arm, "both") else (truth + 1) % len(run.classes)
+        probabilities = 0.1 / len(run.classes) + 0.9 * np.eye(len(run.classes))[answers]
+        columns = [f"p_{name}" for name in run.classes]
+        return replace(run, predictions=run.predictions.assign(**dict(zip(columns, probabilities.T, strict=True))))
+
+    monkeypatch.setattr(runs, "load_run", rigged)
+    found = run_notebook(stem, monkeypatch, small)
+    if stem == "03":
+        interval = found["pair"]["interval"]
+    else:
+        interval = found["compared"].loc["stage", ["difference_low", "difference_high"]]
+        assert found["compared"].loc["stage", "difference"] == {"none": -1, "stage": 1, "both": 0}[winner]
+    side = {1: "So the higher accuracy is that of `stage`", -1: "So the lower accuracy is that of `stage`"}
+    said = found["said"].split("The accuracy of `stage` minus that of `none`")[1].split("What we see")[0]
+    decided = findings.decided((0.0, *interval))
+    assert side.get(decided, "The interval holds 0") in said and "nan" not in found["said"]
+
+
+@pytest.mark.workflow
+def test_few_photographs_shown(small, monkeypatch):
+    """Notebook 05 reaches its end, and says no number that is none."""
     found = run_notebook("05", monkeypatch, small)
-    assert sorted(set(found["chosen"])) == list(found["chosen"]) and len(found["chosen"]) <= len(found["test"])
+    assert "Where the objects are is not known" in found["said"]
+    assert found["said"].count("What we see") == 6 and "nan" not in found["said"]
+
+
+@pytest.mark.workflow
+def test_few_photographs_tested(small, monkeypatch):
+    """Notebook 06 compares each photograph once with another one, and says what cannot be measured or played."""
+    found = run_notebook("06", monkeypatch, small)
+    assert sorted(set(found["chosen"])) == list(found["chosen"]) and len(found["chosen"]) <= len(found["truth"])
     assert not found["measured"] and "of this fold has a mask, or a box" in found["said"]
+    for sentence in ("Nothing could be measured", "No cause was planted here", "The game was not played"):
+        assert sentence in found["said"]
+    assert "nan" not in found["said"]
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    """Parameters of notebook 06 for photographs of five classes with masks, of which there are runs of two networks,
+    with stickers and with shuffled labels as well."""
+    folder = tmp_path_factory.mktemp("controlled")
+    photograph_classes(folder / "data", dict.fromkeys("abcde", 8), 120)
+    for photograph in (folder / "data").glob("*/*.png"):
+        mask = np.zeros((40, 40), bool)
+        mask[10:25, 5:30] = True
+        place = folder / "data_masks" / photograph.relative_to(folder / "data")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(place)
+    config = load_profile("smoke", data=str(folder / "data"), **TINY)
+    dataset = load_dataset(config.data, config.prepared_size)
+    for arm in ("none", "stage", "stage-planted", "stage-untied", "none-shuffled"):
+        run = train(config, arm, 0, folder)
+        measure_run(run, dataset, config.faithfulness_images)
+        runs.record_completion(run.folder)
+    return {"data": config.data, "out": str(folder), "overrides": TINY}
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("sign", [1, -1], ids=["as measured", "the opposite"])
+def test_either_outcome(controlled, monkeypatch, sign):
+    """Notebook 06 says of networks without skill what its numbers say, and of the opposite numbers the opposite."""
+    interval = evaluate.mean_interval
+
+    def signed(*arguments):
+        mean, low, high = interval(*arguments)
+        return sign * mean, *sorted((sign * low, sign * high))
+
+    monkeypatch.setattr(evaluate, "mean_interval", signed)
+    found = run_notebook("06", monkeypatch, controlled)
+    assert found["measured"] and found["planted"] and found["noisy"]
+    gains = found["gains"][found["gains"]["layer"] == found["claim_layer"]]
+    for row in gains.itertuples():
+        side = "the higher" if row.low > 0 else "the lower" if row.high < 0 else "does not decide"
+        pattern = rf"The gain at layer1 of Grad-CAM of `{row.arm}` .*?\)\. .*?\."
+        (sentence,) = re.findall(pattern, found["said"])
+        assert side in sentence
+    assert "nan" not in found["said"]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +459,8 @@ def test_few_photographs_explained(small, monkeypatch):
         ("03", {}, "batch_size: 32 is more than the 14 training images: make it smaller"),
         ("04", {"arms": ["none-shuffled"]}, "holds no arm to compare: add none, or one with attention"),
         ("05", {"arms": ["half", "alexnet"]}, "holds no arm to compare: add none, or one with attention"),
-        ("06", {"reference": "profiles"}, "profiles lacks a run of none or stage on fold 0: make them with"),
+        ("06", {"arms": ["half", "alexnet"]}, "holds no arm to compare: add none, or one with attention"),
+        ("07", {"reference": "profiles"}, "profiles lacks a run of none or stage on fold 0: make them with"),
     ],
 )
 def test_refused_at_the_start(tmp_path, monkeypatch, stem, parameters, message):

@@ -71,7 +71,8 @@ def test_imports_are_declared():
     distributions = packages_distributions()
     core, test, transfer = ({canonicalize_name(r.name) for r in needed} for needed in (CORE, TEST, TRANSFER))
     # What lies in one of these folders imports each other.
-    others = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]
+    folders = ("tests/**", "benchmarks", "notebooks/drawings")
+    others = [path for folder in folders for path in ROOT.glob(f"{folder}/*.py")]
     own = {"paper_repro", *(path.stem for path in others)}
     for path in [*MODULES, *others]:
         declared = core | test | transfer if path in others else core
@@ -110,7 +111,7 @@ def package(tmp_path):
 
 
 def test_wheel_holds_every_module(package):
-    """A wheel has the modules of every room, and they can be imported from it."""
+    """A wheel has the modules of every room, which can be imported from it, and the templates of pages."""
     project = package.parent
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project)
@@ -119,7 +120,9 @@ def test_wheel_holds_every_module(package):
     (wheel,) = project.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.endswith(".py")}
+        pages = {name for name in archive.namelist() if name.endswith(".html")}
     assert held == {path.relative_to(ROOT).as_posix() for path in MODULES}
+    assert pages == {path.relative_to(ROOT).as_posix() for path in (ROOT / "paper_repro").rglob("*.html")}
     names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in sorted(held)]
     code = f"import sys; sys.path.insert(0, {str(wheel)!r})\nimport {', '.join(names)}\nprint(paper_repro.__file__)"
     run = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
@@ -142,7 +145,7 @@ def test_edit_of_a_decisive_module_changes_the_key(monkeypatch, package, name):
 
 @pytest.mark.parametrize("name", ["figures", "photographs/boxes", "workflow/page"])
 def test_workflow_sees_an_edit_in_every_room(package, name):
-    """The Snakefile's hash of the package, by which 01, 04 and 05 run again."""
+    """The Snakefile's hash of the package, by which 01, 04, 05 and 06 run again."""
     lines = re.findall(r"(?m)^(?:MODULES|PACKAGE) = .*$", (ROOT / "Snakefile").read_text())
     names = {"paper_repro": SimpleNamespace(__file__=package / "__init__.py"), "Path": Path, **vars(keys)}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from paper_repro import evaluate
 from paper_repro.config import PLAIN_CNNS
 from paper_repro.evidence import pointing, rules, statistics
 from paper_repro.evidence.rules import CNNS, FAMILIES, STATIC
@@ -436,7 +437,7 @@ def _on_object(folder: Path, groups: Mapping[str, pd.Series]) -> dict:
     if not (sides >= 6).any():
         return _unmeasured("trashnet", BOOTSTRAP)
     layer = sides[sides >= 6].index[-1]
-    (row,) = statistics.heatmap_table(table[table["layer"] == layer], column, groups["trashnet"]).to_dict("records")
+    (row,) = evaluate.heatmap_table(table[table["layer"] == layer], column, groups["trashnet"]).to_dict("records")
     made = pd.Series(1.0, pd.MultiIndex.from_tuples([run[1:] for run in runs], names=RUN))
     verdict = judge(row["low"] > 0, row["high"] < 0, rules.planned_folds(made, repeats))
     said = {

@@ -310,16 +310,3 @@ def gate_agreement(folder: str | Path, groups: pd.Series) -> pd.DataFrame:
             limits = resampled(networks[name].to_numpy(), 0.0).interval()
             means.loc[stage, [f"{prefix}_low", f"{prefix}_high"]] = limits
     return means
-
-
-def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series) -> pd.DataFrame:
-    """Mean of a measure per arm, layer and map, and Grad-CAM minus the best trivial map, with its 95 % interval."""
-    rows = []
-    for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
-        wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)
-        best = wide.drop(columns="gradcam").mean().idxmax()
-        margin = (wide["gradcam"] - wide[best]).reset_index(name="margin")
-        mean, low, high = evaluate.mean_interval(margin["image"], margin["margin"], groups)
-        row = dict(zip(("arm", "layer", "grid"), names, strict=True)) | {"images": len(wide)} | wide.mean().to_dict()
-        rows.append(row | {"best trivial": best, "margin": mean, "low": low, "high": high})
-    return pd.DataFrame(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pooch
 import requests
 
-from paper_repro.files import ReproError, as_path, cache_dir, progress
+from paper_repro.files import ReproError, as_path, cache_dir, progress, project_root
 
 ATTEMPTS = 3
 
@@ -36,7 +36,9 @@ BOXES = Source(
 
 
 def locate(data: str | os.PathLike) -> Path:
-    """The path of the photographs of `data`: "trashnet" (downloaded if need be), or a path."""
+    """The path of the photographs of `data`: "rendered" (embedded), "trashnet" (downloaded if need be), or a path."""
+    if data == "rendered":
+        return project_root() / "data" / "rendered"
     return download(TRASHNET) if data == "trashnet" else as_path(data, "data")
 
 

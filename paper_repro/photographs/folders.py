@@ -79,7 +79,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         ReproError: the data are missing, hostile or damaged, or have an empty class or fewer than two classes.
     """
     if not path.exists():
-        remedy = "give a folder or zip with one folder per class, 'synthetic' or 'trashnet'"
+        remedy = "give a folder or zip with one folder per class, 'rendered' or 'trashnet'"
         raise ReproError(f"data: {path} does not exist: {remedy}")
     with open_items(path) as (items, read):
         yield _tree(path, items, read)
@@ -135,7 +135,7 @@ def _unwrap(items: Items) -> _Layout:
     beside: list[str] = []
     while True:
         single = ("/".join((*wrapper, *parts)) for parts, details in items.items() if details and len(parts) == 1)
-        beside += filter(_is_picture, single)
+        beside += filter(is_picture, single)
         files = {parts: details for parts, details in items.items() if details and len(parts) > 1}
         tops = {parts[0] for parts, details in items.items() if details is None or len(parts) > 1}
         if len(tops) != 1 or max(map(len, files), default=0) < 3:
@@ -175,7 +175,7 @@ def _tree(path: Path, items: Items, read: Callable) -> Tree:
 
 def _warn_of_unused(path: Path, items: Items, read: Callable, layout: _Layout, depth: int) -> None:
     """Warns of what looks like data and is not read, as pictures count at `depth` alone."""
-    higher = ((*layout.wrapper, *parts) for parts in layout.files if len(parts) < depth and _is_picture(parts[-1]))
+    higher = ((*layout.wrapper, *parts) for parts in layout.files if len(parts) < depth and is_picture(parts[-1]))
     if beside := sorted(layout.beside + list(map("/".join, higher))):
         reason = f"pictures beside the class folders of {path} are not read ({len(beside)}, such as {beside[0]!r})"
         warnings.warn(f"data: {reason}: move each into a class folder", stacklevel=4)
@@ -196,7 +196,7 @@ def _class_files(path: Path, layout: _Layout, items: Items) -> Files:
             raise ReproError(f"data: the files of {path} lie in no class folder: {remedy}")
         raise ReproError(f"data: {path} holds no pictures in class folders: it needs one folder per class")
     if deeper := [parts for parts in files if len(parts) > 2]:
-        deep = min(deeper, key=lambda parts: (not _is_picture(parts[-1]), parts))
+        deep = min(deeper, key=lambda parts: (not is_picture(parts[-1]), parts))
         name = "/".join((*wrapper, *deep))
         raise ReproError(f"data: {name!r} of {path} lies deeper than CLASS/FILE: {_remedy(path, layout, deep)}")
     if len(tops) > 1 and {top.lower() for top in tops} <= PARTS.keys():
@@ -245,9 +245,7 @@ def _divided_files(path: Path, layout: _Layout, items: Items) -> Files:
 
 def _tables_above(items: Items) -> list[tuple[str, ...]]:
     """The CSV files that have all pictures beside or below them."""
-    common = os.path.commonprefix(
-        [parts[:-1] for parts, details in items.items() if details and _is_picture(parts[-1])]
-    )
+    common = os.path.commonprefix([parts[:-1] for parts, details in items.items() if details and is_picture(parts[-1])])
     tables = (parts for parts, details in items.items() if details and parts[-1].lower().endswith(".csv"))
     return sorted(parts for parts in tables if tuple(common[: len(parts) - 1]) == parts[:-1])
 
@@ -256,7 +254,7 @@ def _table_of(path: Path, items: Items, layout: _Layout) -> tuple[str, ...] | No
     """The CSV that lists the pictures: `path` itself, or one in a folder or zip that has no class folders."""
     if is_table(path):
         return (unicodedata.normalize("NFC", path.name),)
-    pictured = {parts[0] for parts in layout.files if _is_picture(parts[-1])}
+    pictured = {parts[0] for parts in layout.files if is_picture(parts[-1])}
     is_flat = all(len(parts) == 2 for parts in layout.files)
     in_classes = is_flat and len(layout.tops) > 1 and len(pictured) != 1
     if _is_divided(layout) or (in_classes and not {top.lower() for top in layout.tops} <= PARTS.keys()):
@@ -314,11 +312,11 @@ def _listed_files(path: Path, items: Items, read: Callable, table: tuple[str, ..
 def _remedy(path: Path, layout: _Layout, deep: tuple[str, ...]) -> str:
     """What helps where `deep`, and maybe other files, lie deeper than CLASS/FILE."""
     folder, above = path.joinpath(*layout.wrapper), deep[0]
-    if not _is_picture(deep[-1]):
+    if not is_picture(deep[-1]):
         return f"move such files out of {folder}, as by their names they are no pictures"
     inside = defaultdict(set)  # the folders in each top folder; "" stands for pictures that lie in none of them
     for parts in layout.files:
-        if _is_picture(parts[-1]):
+        if is_picture(parts[-1]):
             inside[parts[0]].add(parts[1] if len(parts) > 2 else "")
     parents = sorted(top for top, folders in inside.items() if "" not in folders)
     if above not in parents or (len(parents) == len(inside[above]) == 1):
@@ -340,7 +338,8 @@ def _is_junk(parts: tuple) -> bool:
     return any(part in JUNK or part.startswith(".") or part.endswith(":zone.identifier") for part in lower)
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture by its name."""
     return name.lower().endswith(PICTURES)
 
 
@@ -397,7 +396,7 @@ def _list_folder(root: Path) -> Items:
                 status = item.stat()
                 items[name] = status.st_size, (status.st_mtime_ns, status.st_ctime_ns), item.path
             except OSError as error:  # a link to nowhere, for example: reading a picture gives the reason
-                if not _is_picture(item.name):  # maybe of a class, which must not vanish in silence
+                if not is_picture(item.name):  # maybe of a class, which must not vanish in silence
                     reason = f"cannot follow {item.path} ({error.strerror})"
                     raise ReproError(f"data: {reason}: mend or remove it") from error
                 items[name] = 0, (error.errno,), item.path

@@ -21,7 +21,7 @@ SIMILARITY = 0.92  # cosine; looked at pair by pair on TrashNet, see data/README
 TABLES, BITS = 12, 20
 BUCKET = 64  # bounds the comparisons where thousands of images are alike; the components still join them
 COMMITTED = Path(__file__).resolve().parents[2] / "data" / "splits"
-COMMITTED_SETS = "trashnet", "waste8"
+COMMITTED_SETS = "trashnet", "waste8", "rendered"
 COMMITTED_REPEATS = 2
 
 

@@ -9,9 +9,12 @@ finished output is not touched.
 """
 
 import argparse
+import base64
+import copy
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -83,7 +86,7 @@ def execute(
                 raise ReproError(f"cannot write {unfinished} ({error.strerror}): {remedy}") from None
             reason = _reason(error, unfinished, cell_timeout)
             raise Unfinished(f"{reason}\nThe unfinished notebook is kept: {unfinished}") from None
-        _publish(executed, folder, output, html, done)
+        _publish(executed, notebook.parent, folder, output, html, done)
         unfinished.unlink()
 
 
@@ -204,15 +207,30 @@ def _completed_folder(executed: NotebookNode, record: Path) -> Path:
         raise Unfinished(f"no completion record: {remedy}") from None
 
 
-def _publish(executed: NotebookNode, folder: Path, output: Path, html: Path | None, done: Path | None) -> None:
+def with_drawings(node: NotebookNode, source: Path) -> NotebookNode:
+    """A copy that can be moved: it holds the SVG files that its Markdown shows by a path from the folder `source`."""
+    node = copy.deepcopy(node)
+    for cell in node.cells:
+        for shown in re.findall(r"\]\(([\w./-]+\.svg)\)", cell.source) if cell.cell_type == "markdown" else ():
+            if (drawing := source / shown).is_file():
+                content = base64.b64encode(drawing.read_bytes()).decode()
+                cell.setdefault("attachments", {})[drawing.name] = {"image/svg+xml": content}
+                cell.source = cell.source.replace(f"]({shown})", f"](attachment:{drawing.name})")
+    return node
+
+
+def _publish(
+    executed: NotebookNode, source: Path, folder: Path, output: Path, html: Path | None, done: Path | None
+) -> None:
     """Writes the notebook, its page and, last of all, `done` and the `done` of a run's folder (see `keys.vouch`)."""
-    page = {html: to_html(executed, output.stem)} if html else {}
+    carrying = with_drawings(executed, source)
+    page = {html: to_html(carrying, output.stem)} if html else {}
     run_mark = folder / "done" if (folder / "metrics.json").exists() else None
     marks = [mark for mark in (run_mark, done) if mark]
     for mark in marks:  # a mark never stands beside files that it was not written for
         mark.unlink(missing_ok=True)
     with atomic_write(output) as path:
-        nbformat.write(executed, path)
+        nbformat.write(executed if output.parent == source else carrying, path)
     for file, text in (page | dict.fromkeys(marks, vouch(folder, output))).items():
         with atomic_write(file) as path:
             path.write_text(text, encoding="utf-8")

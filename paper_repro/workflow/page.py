@@ -19,6 +19,7 @@ TAGS = """
     a abbr b code del em i kbd s small strong sub sup u table caption colgroup col thead tbody tfoot tr th td
 """
 ATTRIBUTES = {"class", "id", "title", "alt", "align", "colspan", "rowspan", "scope", "start", "open", "width", "height"}
+PICTURES = tuple(f"data:image/{kind};" for kind in ("png", "jpeg", "gif", "svg+xml"))
 REMOVED = ("script", "style", "iframe", "object", "embed", "template", "noscript", "svg", "math")
 
 
@@ -51,7 +52,7 @@ def _allowed(tag: str, name: str, value: str) -> bool:
     """Whether a tag may keep an attribute: nothing that loads or runs anything but a picture."""
     if name in ("href", "src"):
         address = re.sub(r"[\x00-\x20]", "", html.unescape(value)).lower()
-        picture = tag == "img" and address.startswith(("data:image/png;", "data:image/jpeg;", "data:image/gif;"))
+        picture = tag == "img" and address.startswith(PICTURES)  # a picture's scripts do not run, an SVG's either
         relative = ":" not in re.split("[/?#]", address)[0]
         return picture or relative or address.startswith(("http:", "https:", "mailto:"))
     return name in ATTRIBUTES

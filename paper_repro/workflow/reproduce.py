@@ -1,7 +1,6 @@
 """Run the workflow (`Snakefile`) for one profile: one at a time per output folder, and stopped as a whole.
 
-    python -m paper_repro.workflow.reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [--dry-run] \
-        [-- OPTIONS]
+    paper-repro reproduce [--profile NAME] [--data PATH] [--out PATH] [--set JSON] [--dry-run] [-- OPTIONS]
 
 Snakemake alone leaves its lock behind when it is killed, and at SIGTERM it waits for the running notebooks. Options
 that name an executor or a Snakemake profile make the notebooks run on a cluster: see docs/cluster.md.
@@ -22,13 +21,15 @@ from typing import IO
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, atomic_write, project_root
 from paper_repro.keys import find_runs
+from paper_repro.photographs.downloads import locate
 from paper_repro.photographs.folders import open_tree
 from paper_repro.workflow.parameters import parse_json
 from paper_repro.workflow.plan import describe
-from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop, run_command
+from paper_repro.workflow.processes import PARENT, cores, follow_parent, hold_lock, on_stop
 
+SETTINGS = ".settings.json"  # in the output folder: the profile and what replaces its keys
 GRACE = 20  # seconds between the request to stop and the kill
-COUNTS = {"synthetic": (900, 6), "trashnet": (2527, 6)}  # images and classes
+TRASHNET = 2527, 6  # images and classes: a look ahead need not download them
 ELSEWHERE = ("-e", "--executor", "--profile", "--workflow-profile")  # Snakemake's options that name a cluster
 
 
@@ -55,10 +56,10 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str], dry_
             if key not in overrides:
                 remedy = f"it is the profile's own: data/README.md says where from; or give another {key}"
             raise ReproError(f"{key}: {path} does not exist: {remedy}")
-    if config.data in COUNTS:
-        images, classes = COUNTS[config.data]
+    if config.data == "trashnet":
+        images, classes = TRASHNET
     else:
-        with open_tree(Path(config.data)) as tree:  # refuses what is no data set
+        with open_tree(locate(config.data)) as tree:  # refuses what is no data set
             images, classes = len(tree.entries), len(tree.classes)
         if any(entry.part for entry in tree.entries):
             if "folds" in overrides and config.folds != [0]:
@@ -79,7 +80,7 @@ def reproduce(profile: str, overrides: dict, out: Path, options: list[str], dry_
         # Nobody else works here while we hold our lock: a lock of Snakemake's was left by a killed run.
         shutil.rmtree(out / ".snakemake" / "locks", ignore_errors=True)
         cluster = any(option.split("=")[0] in ELSEWHERE for option in options)
-        settings = out / ".settings.json"  # a file, as Snakemake's --config turns nested numbers into text
+        settings = out / SETTINGS  # a file, as Snakemake's --config turns nested numbers into text
         text = json.dumps({"profile": profile, "overrides": overrides | paths, "cluster": cluster})
         with atomic_write(settings) as path:
             path.write_text(text, encoding="utf-8")
@@ -112,22 +113,29 @@ def _run(command: list[str], lock: IO, ending: signal.Signals) -> int:
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
 
-def main() -> int:
-    """Makes what the command line names and lists the results."""
-    follow_parent()
-    parser = argparse.ArgumentParser(prog="paper_repro.workflow.reproduce", description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command, which `main` takes."""
     parser.add_argument("--profile", help="a name in profiles/ or the path of a YAML file; default: smoke")
-    parser.add_argument("--data", help="synthetic, trashnet, or a path: folder, zip or CSV; default: the profile's")
+    parser.add_argument("--data", help="rendered, trashnet, or a path: folder, zip or CSV; default: the profile's")
     parser.add_argument("--out", help="default: results/PROFILE")
     parser.add_argument("--set", help="JSON object of other keys of the profile", metavar="JSON")
     parser.add_argument("--dry-run", action="store_true", help="say how many trainings, hours and GB; make nothing")
     parser.add_argument("options", nargs="*", help="options for Snakemake, after --")
-    args = parser.parse_args()
+
+
+def output_folder(args: argparse.Namespace) -> Path:
+    """The folder that the command line names, or the profile's."""
+    return (project_root() / (args.out or Path("results") / Path(args.profile or "smoke").stem)).resolve()
+
+
+def main(args: argparse.Namespace) -> int:
+    """Makes what the command line names and lists the results."""
+    follow_parent()
     profile, overrides = args.profile or "smoke", parse_json(args.set or "{}", "SET")
     if args.data:  # maybe a path as seen by make's caller: `make -C FOLDER` changes the working directory
         path = Path(os.environ.get("CALLER", ""), args.data)
         overrides["data"] = str(path) if path.exists() and not Path(args.data).exists() else args.data
-    out = (project_root() / (args.out or Path("results") / Path(profile).stem)).resolve()
+    out = output_folder(args)
     if args.dry_run:
         return reproduce(profile, overrides, out, args.options, dry_run=True)
     if status := reproduce(profile, overrides, out, args.options):
@@ -142,7 +150,3 @@ def main() -> int:
         names = sorted(str(file.relative_to(out)) for file in files)
         print(f"  {kind} ({len(names)})", *names, sep="\n    ")
     return 0
-
-
-if __name__ == "__main__":
-    run_command(main)

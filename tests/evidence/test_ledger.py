@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from paper_repro import evaluate
 from paper_repro.evidence import ledger, lines, statistics, tables
 from paper_repro.files import ReproError, project_root
 from paper_repro.keys import run_folder
@@ -292,7 +293,7 @@ def test_gates_heat_maps_and_histories_of_two_repeats(tmp_path):
     assert agreement[["random", "beyond_random"]].tolist() == pytest.approx([0.25, 0.25])
     assert agreement[["beyond_random_low", "beyond_random_high"]].tolist() == pytest.approx(beyond)
     measures = statistics.read_table(tmp_path, "measures.csv.gz")
-    (row,) = statistics.heatmap_table(measures, "box_gain", groups).to_dict("records")
+    (row,) = evaluate.heatmap_table(measures, "box_gain", groups).to_dict("records")
     assert row["images"] == 4 and row["best trivial"] == "edges" and row["gradcam"] == pytest.approx(0.75)
     assert (
         row["margin"] == pytest.approx(0.45) and row["low"] == pytest.approx(0.2) and row["high"] == pytest.approx(0.7)

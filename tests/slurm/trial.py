@@ -37,7 +37,7 @@ def say(text: str) -> None:
 
 
 class Call:
-    """A call of `python -m paper_repro.workflow.reproduce`."""
+    """A call of `python -m paper_repro reproduce`."""
 
     started: list["Call"] = []
 
@@ -45,7 +45,8 @@ class Call:
         command = [
             sys.executable,
             "-m",
-            "paper_repro.workflow.reproduce",
+            "paper_repro",
+            "reproduce",
             "--out",
             str(out),
             "--set",
@@ -142,7 +143,8 @@ def matrix(folder: Path) -> None:
     assert status == 0 and "Everything is done" in output
     for arm in ("none", "half", "block", "stage"):
         assert (out / arm / "fold0" / "done").exists(), arm
-    assert {"04_confusion_matrices.ipynb", "05_heatmap_gallery.ipynb"} <= {path.name for path in out.iterdir()}
+    compared = {"04_confusion_matrices.ipynb", "05_heatmap_gallery.ipynb", "06_heatmap_tests.ipynb"}
+    assert compared <= {path.name for path in out.iterdir()}
     lines = slurm("sacct", "--noheader", "--parsable2", "--format=JobID,State,Elapsed,MaxRSS,AllocTRES")
     say("sacct: job, state, time, memory, granted\n" + "\n".join(f"    | {line}" for line in lines))
     status, output = Call(out, SLURM, **TINY).end()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64decode
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from paper_repro.files import SOCKET_ROOM, ReproError, sockets_fit
-from paper_repro.workflow.execute import execute
+from paper_repro.workflow.execute import execute, with_drawings
 from paper_repro.workflow.page import to_html
 from paper_repro.workflow.parameters import check, declared, parse_json
 
@@ -391,3 +392,19 @@ def test_page_shows_lessons():
     assert "$a<b$" in body.text
     assert [cell.text for cell in body.table.find_all(["th", "td"])] == ["", "<b>class</b>", "0", "metal"]
     assert "vertical-align" not in body.text
+
+
+def test_copy_holds_its_drawings(tmp_path):
+    """A notebook that is executed into another folder, and its page, show the drawings that lie beside the original."""
+    (tmp_path / "drawings").mkdir()
+    (tmp_path / "drawings" / "gate.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    text = "![the gate](drawings/gate.svg) ![lost](drawings/lost.svg)"
+    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("'![x](drawings/gate.svg)'")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    copied = with_drawings(notebook, tmp_path)
+    nbformat.validate(copied)
+    assert copied.cells[0].source == "![the gate](attachment:gate.svg) ![lost](drawings/lost.svg)"
+    assert copied.cells[1].source == notebook.cells[1].source and notebook.cells[0].source == text
+    shown = BeautifulSoup(to_html(copied, "lesson"), "html.parser").main.img
+    kind, _, content = shown["src"].partition(",")
+    assert kind == "data:image/svg+xml;base64" and b64decode(content).startswith(b"<svg") and shown["alt"] == "the gate"

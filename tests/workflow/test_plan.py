@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from paper_repro import runs, synthetic
+from paper_repro import runs
 from paper_repro.config import load_profile
 from paper_repro.files import ReproError, sha256_file
 from paper_repro.photographs.folds import committed_folds
@@ -103,11 +103,10 @@ def test_a_trial_gives_hours_and_leaves_nothing(config, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_counts_of_known_data_are_right():
-    """So that a look ahead need not download or draw them."""
-    assert workflow.COUNTS["synthetic"] == (synthetic.COUNT, len(synthetic.CLASSES))
+def test_the_counts_of_trashnet_are_right():
+    """So that a look ahead need not download it."""
     folds = committed_folds("trashnet")
-    assert (len(folds), folds["image"].str.split("/").str[0].nunique()) == workflow.COUNTS["trashnet"]
+    assert (len(folds), folds["image"].str.split("/").str[0].nunique()) == workflow.TRASHNET
 
 
 @pytest.fixture

@@ -41,10 +41,11 @@ if arm == os.environ.get("SLOW_ARM"):
 
 
 @pytest.fixture
-def project(tmp_path, write_notebook):
+def project(tmp_path, write_notebook, photographs):
     """A project with the real Snakefile and profiles, and notebooks that take no time."""
     folder = tmp_path / "a project (ü)"
     shutil.copytree(ROOT / "profiles", folder / "profiles")
+    shutil.copytree(photographs, folder / "data" / "rendered")
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "pyproject.toml").touch()
     notebooks = folder / "notebooks"
@@ -54,7 +55,7 @@ def project(tmp_path, write_notebook):
         write_notebook(
             notebooks / f"{name}.ipynb", PARAMETERS + 'arm = "none"\nfold = 0\nrepeat = 0', TRAINING, COMPLETE
         )
-    for name in ("04_confusion_matrices", "05_heatmap_gallery"):
+    for name in ("04_confusion_matrices", "05_heatmap_gallery", "06_heatmap_tests"):
         write_notebook(
             notebooks / f"{name}.ipynb", PARAMETERS + "arms = []\nfolds = []\nrepeats = []", shared, COMPLETE
         )
@@ -63,7 +64,7 @@ def project(tmp_path, write_notebook):
 
 def command(*options, **overrides):
     overrides = {"arms": ARMS, "folds": [0], "threads": 1} | overrides
-    return [sys.executable, "-m", "paper_repro.workflow.reproduce", "--set", json.dumps(overrides), *options]
+    return [sys.executable, "-m", "paper_repro", "reproduce", "--set", json.dumps(overrides), *options]
 
 
 def reproduce(project, *options, **overrides):
@@ -88,8 +89,8 @@ def start(project, *options, slow_arm="", **overrides):
 
 
 def wait_for(pattern, results, process):
-    """The file that fits the pattern, as soon as it is there; fails when the process ends before."""
-    while not (found := list(results.glob(pattern))):
+    """The file that fits the pattern, as soon as it holds something; fails when the process ends before."""
+    while not (found := [path for path in results.glob(pattern) if path.stat().st_size]):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
     return found[0]
@@ -128,7 +129,7 @@ def edit(notebook, old, new):
 def test_runs_what_is_out_of_date_and_no_more(project):
     """A second call does nothing; a changed parameter or cell runs what depends on it; comments and prose run nothing;
     a run that is deleted or made anew by hand is made again."""
-    everything = ["01", "02 none", "03 stage", "04", "05"]
+    everything = ["01", "02 none", "03 stage", "04", "05", "06"]
     assert reproduce(project) == everything
     results = project / "results" / "smoke"
     assert {path.name for path in (results / "html").iterdir()} == {
@@ -137,17 +138,18 @@ def test_runs_what_is_out_of_date_and_no_more(project):
         "03_stage_se_training-stage-fold0.html",
         "04_confusion_matrices.html",
         "05_heatmap_gallery.html",
+        "06_heatmap_tests.html",
     }
     edit(project / "notebooks" / "03_stage_se_training.ipynb", "# a comment", "# another")
     assert reproduce(project) == []
     slower = {"learning_rates": {"stage": 0.01}}
-    assert reproduce(project, **slower) == ["03 stage", "04", "05"]
+    assert reproduce(project, **slower) == ["03 stage", "04", "05", "06"]
     assert "0.01" in (results / "stage" / "fold0" / "metrics.json").read_text()
     edit(project / "notebooks" / "05_heatmap_gallery.ipynb", "folder =", "place = folder =")
     (results / "none" / "fold0" / "metrics.json").write_text("made anew in JupyterLab")
     (results / "01_data_exploration.ipynb").unlink()
-    assert reproduce(project, **slower) == ["01", "02 none", "04", "05"]
-    assert reproduce(project, arms=["none"]) == ["04", "05"]
+    assert reproduce(project, **slower) == ["01", "02 none", "04", "05", "06"]
+    assert reproduce(project, arms=["none"]) == ["04", "05", "06"]
 
 
 def test_pictures_added_to_a_linked_class_folder_count(project, tmp_path):
@@ -157,19 +159,19 @@ def test_pictures_added_to_a_linked_class_folder_count(project, tmp_path):
         (tmp_path / name / "1.png").touch()
     (tmp_path / "photographs" / "metal").symlink_to(tmp_path / "elsewhere")
     options = {"arms": ["none"], "data": str(tmp_path / "photographs")}
-    assert reproduce(project, **options) == ["01", "02 none", "04", "05"]
+    assert reproduce(project, **options) == ["01", "02 none", "04", "05", "06"]
     assert reproduce(project, **options) == []
     (tmp_path / "elsewhere" / "2.png").touch()
-    assert reproduce(project, **options) == ["01", "02 none", "04", "05"]
+    assert reproduce(project, **options) == ["01", "02 none", "04", "05", "06"]
 
 
 def test_measures_and_repeats(project):
     """More images to measure open every training's notebook again; a further repeat runs beside the first, in folders
     and pages of its own."""
     none = {"arms": ["none"]}
-    assert reproduce(project, **none) == ["01", "02 none", "04", "05"]
-    assert reproduce(project, **none, faithfulness_images=9) == ["02 none", "04", "05"]
-    assert reproduce(project, **none, faithfulness_images=9, repeats=[0, 1]) == ["02 none", "04", "05"]
+    assert reproduce(project, **none) == ["01", "02 none", "04", "05", "06"]
+    assert reproduce(project, **none, faithfulness_images=9) == ["02 none", "04", "05", "06"]
+    assert reproduce(project, **none, faithfulness_images=9, repeats=[0, 1]) == ["02 none", "04", "05", "06"]
     results = project / "results" / "smoke"
     assert {path.parent.name for path in results.glob("none/**/done")} == {"fold0"}
     assert (results / "none" / "repeat1" / "fold0" / "done").exists()
@@ -192,7 +194,7 @@ def test_stopped_by_a_signal(project, number):
     assert reproduce(project, *TRAININGS) == ["03 stage"]
 
 
-@pytest.mark.parametrize("victim", ["paper_repro.workflow.reproduce", "snakemake", "paper_repro.workflow.execute"])
+@pytest.mark.parametrize("victim", ["paper_repro", "snakemake", "paper_repro.workflow.execute"])
 def test_killed(project, victim):
     """Whichever of the processes is killed outright, the others end too, no lock stays, and the next call continues."""
     results = project / "results" / "smoke"
@@ -200,7 +202,7 @@ def test_killed(project, victim):
     kernel = wait_for("stage/fold0/kernel", results, process).read_text()
     wait_for_note(results, process)
     family = [str(process.pid), *children(process.pid)]
-    killed = [p for p in family if victim in Path("/proc", p, "cmdline").read_text().split("\0")[2]]
+    killed = [p for p in family if victim == Path("/proc", p, "cmdline").read_text().split("\0")[2]]
     os.kill(int(killed[-1]), signal.SIGKILL)
     process.communicate()
     assert process.returncode != 0
@@ -274,7 +276,7 @@ def test_failure_keeps_what_was_finished(project):
 def test_refused_before_work(project, options, message):
     """What is wrong with the call is said in one line, before anything starts."""
     result = subprocess.run(
-        [sys.executable, "-m", "paper_repro.workflow.reproduce", *options], cwd=project, capture_output=True, text=True
+        [sys.executable, "-m", "paper_repro", "reproduce", *options], cwd=project, capture_output=True, text=True
     )
     assert result.returncode == 2
     assert re.match(f"error: {message.replace('(', '[(]').replace(')', '[)]').replace('?', '[?]')}", result.stderr)
@@ -328,6 +330,7 @@ def test_make_passes_values_on(project):
         '[os.environ.get(\'CALLER\')]))" "$@"\n'
     )
     python.chmod(0o755)
+    (project / ".venv" / "torch").touch()
     (project / ".venv" / "installed").touch()
     values = {"PROFILE": "cpu", "DATA": 'it\'s a "set" (ü)', "OUT": "results/o p", "SET": '{"epochs": 2}'}
     printed = subprocess.run(
@@ -346,13 +349,13 @@ def test_make_passes_values_on(project):
         check=True,
     ).stdout
     given = json.loads(printed)
-    assert given[:2] == ["-m", "paper_repro.workflow.reproduce"]
-    assert given[2:10] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
-    assert given[10] == str(project.parent)
+    assert given[:3] == ["-m", "paper_repro", "reproduce"]
+    assert given[3:11] == ["--profile", "cpu", "--data", values["DATA"], "--out", values["OUT"], "--set", values["SET"]]
+    assert given[11] == str(project.parent)
 
 
 def test_the_real_notebooks_end_to_end(tmp_path):
-    """Notebooks 01 to 05 as they are, with networks that learn nothing (a learning rate of nearly zero), so that no
+    """Notebooks 01 to 06 as they are, with networks that learn nothing (a learning rate of nearly zero), so that no
     processor's rounding decides what they show: all of them reach their end, 04 says that the accuracies are not above
     chance, a run's folder holds what later notebooks rely on, figures and pages lie where the closing lines say, and a
     run opens and predicts."""
@@ -381,6 +384,8 @@ def test_the_real_notebooks_end_to_end(tmp_path):
             "done",
         }
         assert f"html/{notebook}-{arm}-fold0.html" in result.stdout
+    assert f"What was found: {out / 'index.html'}" in result.stdout
+    assert "each arm was trained once" in (out / "index.html").read_text()
     page = (out / "html" / "04_confusion_matrices.html").read_text()
     for arm in ARMS:
         assert f"{arm} is not above the most frequent class" in page

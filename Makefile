@@ -68,7 +68,7 @@ notebook-outputs: $(INSTALLED)  ## the committed notebooks run again and compare
 	cp -R notebooks profiles pyproject.toml conftest.py "$$copy" && cp -R data/splits data/rendered data/rendered_masks "$$copy/data" && \
 	mkdir "$$copy/results" && cp -R results/reference "$$copy/results" && \
 	PAPER_REPRO_CACHE="$$copy/cache" $(BIN)/python -m pytest --rootdir "$$copy" -c "$$copy/pyproject.toml" \
-		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 \
+		--nbval-lax --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 1200 \
 		--nbval-kernel-startup-timeout 300 "$$copy/notebooks"
 
 workflow: $(INSTALLED)  ## whole runs of the workflow (minutes)

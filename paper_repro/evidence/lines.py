@@ -60,7 +60,7 @@ def contrasts(reference: str | Path, groups: Mapping[str, pd.Series]) -> pd.Data
     tables = []
     for data, families in FAMILIES.items():
         for name, family in families.items():
-            folder = Path(reference, "long" if name == "long" else data)
+            folder = Path(reference, "long" if name.startswith("long") else data)
             correct, facts = _correct(folder, name), statistics.read_facts(folder)
             rules.check_machines(facts, family)
             ratio = statistics.size_ratio(folder) if facts else np.nan
@@ -115,7 +115,11 @@ def ledger(reference: str | Path, groups: Mapping[str, pd.Series], table: pd.Dat
         *_per_data("C1", "one SE module per stage improves on the plain ResNet50", gain),
         *_per_data("C1, attention's part", "the gain comes from attention, not from smaller branches", attention),
         {"claim": "C1, at convergence", "reads": "the gain is still there when training has ended"}
-        | _at_convergence(reference, contrast("trashnet", "long", "none", "stage")),
+        | _at_convergence(
+            reference,
+            contrast("trashnet", "long", "none", "stage"),
+            contrast("trashnet", "long, beside", "half", "stage"),
+        ),
         {"claim": "C2", "reads": "it beats traditional CNNs"}
         | _beside_cnns({arm.a: contrast("trashnet", "cnns", arm.a, "stage") for arm in CNNS}),
         *_per_data(
@@ -267,7 +271,7 @@ def _of_parts(rows: Mapping[str, pd.Series], verdict: str, data: str) -> dict:
     return line
 
 
-def _at_convergence(reference: Path, row: pd.Series) -> dict:
+def _at_convergence(reference: Path, row: pd.Series, beside: pd.Series) -> dict:
     line = _of_contrast(row, "none", "stage", "trashnet")
     if not row["runs"]:
         return line
@@ -275,6 +279,8 @@ def _at_convergence(reference: Path, row: pd.Series) -> dict:
     settled = statistics.convergence(histories)["converged"]
     when = "at convergence" if settled.all() else f"after {histories['epoch'].max()} epochs"
     text = f"{when} ({settled.sum()} of {len(settled)} runs have converged): {line['evidence']}"
+    if beside["runs"]:
+        text += f"; beside it, stage minus half: {difference_text(beside)}"
     return line | {"evidence": text, "sentence": f"{when.capitalize()}: {line['sentence']}"}
 
 

@@ -42,7 +42,7 @@ OTHERS = (
     Contrast("stage_recompute", "stage", no_worse=True),
 )
 CNNS = (Contrast("densenet121", "stage"), Contrast("mobilenet_v3_large", "stage"))
-LONG = (Contrast("none", "stage"),)  # trained for 90 epochs
+LONG, LONG_BESIDE = (Contrast("none", "stage"),), (Contrast("half", "stage"),)  # 90 epochs; the second decides nothing
 STATIC = ", static gates"  # after an arm's name: its networks with their gates' means over the training photographs
 STATIC_GATES = (Contrast(f"stage{STATIC}", "stage", (0, 1)), Contrast(f"block{STATIC}", "block", (0, 1)))
 # Of the first edition's networks no weights are left, so that `block` is measured in repeat 1 alone.
@@ -60,6 +60,7 @@ FAMILIES = {
         "cnns": CNNS,
         "static gates": STATIC_GATES_TRASHNET,
         "long": LONG,
+        "long, beside": LONG_BESIDE,
     },
 }
 CONFIRMATORY = ("waste8", "none", "stage")  # photographs unseen when the protocol was written

@@ -399,7 +399,7 @@ def _mosaics(folder: Path, data: str) -> dict:
 
 
 def _cause(folder: Path) -> dict:
-    """The planted networks' maps on the stickers that flipped them, at layer3, beside edges and the untied networks'."""
+    """The planted networks' maps on the stickers that flipped them, at layer3, beside edges and untied networks."""
     if not {"stage-planted", "stage-untied"} <= {run[0] for run in runs_of(folder, "cause.csv.gz")}:
         return _unmeasured("trashnet", NETWORKS)
     table = read_table(folder, "cause.csv.gz").query("layer == 'layer3' and map in ['gradcam', 'edges']")

@@ -155,17 +155,17 @@ def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series | None 
         measures: rows of `heatmaps.measure` with the columns arm and repeat; a row without `column` is left out.
 
     Returns:
-        arm, layer, grid, images, a column per map, best trivial (the trivial map with the largest mean), margin (the
+        arm, layer, grid, images, a column per map, best trivial (the trivial map with the largest mean), lead (the
         mean paired difference), low and high (its interval).
     """
     rows = []
     for names, part in measures.dropna(subset=column).groupby(["arm", "layer", "grid"], sort=False):
         wide = part.pivot(index=["repeat", "image"], columns="map", values=column)  # (images, maps)
         best = wide.drop(columns="gradcam").mean().idxmax()
-        margin = (wide["gradcam"] - wide[best]).reset_index(name="margin")
-        mean, low, high = mean_interval(margin["image"], margin["margin"], groups)
+        lead = (wide["gradcam"] - wide[best]).reset_index(name="lead")
+        mean, low, high = mean_interval(lead["image"], lead["lead"], groups)
         row = dict(zip(("arm", "layer", "grid"), names, strict=True)) | {"images": len(wide)} | wide.mean().to_dict()
-        rows.append(row | {"best trivial": best, "margin": mean, "low": low, "high": high})
+        rows.append(row | {"best trivial": best, "lead": mean, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

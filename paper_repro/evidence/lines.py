@@ -399,7 +399,7 @@ def _mosaics(folder: Path, data: str) -> dict:
 
 
 def _cause(folder: Path) -> dict:
-    """The planted networks' maps on the stickers that flipped them, at layer3, beside edges and the untied twins'."""
+    """The planted networks' maps on the stickers that flipped them, at layer3, beside edges and untied networks."""
     if not {"stage-planted", "stage-untied"} <= {run[0] for run in runs_of(folder, "cause.csv.gz")}:
         return _unmeasured("trashnet", NETWORKS)
     table = read_table(folder, "cause.csv.gz").query("layer == 'layer3' and map in ['gradcam', 'edges']")
@@ -412,7 +412,7 @@ def _cause(folder: Path) -> dict:
     edges, untied = own - scores["stage-planted", "edges"], own - scores["stage-untied", "gradcam"]
     runs = flipped.groupby(RUN).mean()
     means = pd.DataFrame({"minus edges": edges, "minus untied": untied}).groupby(RUN).mean().reindex(runs.index)
-    means = means.dropna()  # networks whose untied twin is missing
+    means = means.dropna()  # networks whose untied counterpart is missing
     found = {name: (_mean(means[name]), 0.0) for name in means}
     enough = flipped.mean() >= 0.5
     line = _of_networks(found, LEVEL, rules.planned_folds(means["minus untied"], (0,)) if enough else 0, "trashnet")
@@ -457,18 +457,18 @@ def _on_object(folder: Path, groups: Mapping[str, pd.Series]) -> dict:
         "level": LEVEL,
         "networks": len(runs),
         "photographs": table.dropna(subset=column)["image"].nunique(),
-        "value": row["margin"],
+        "value": row["lead"],
         "low": row["low"],
         "high": row["high"],
         "evidence": f"{layer}, {row['grid']}, {column}: {row['gradcam']:.3f}, minus {row['best trivial']} "
-        f"{row['margin']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+        f"{row['lead']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
         "verdict": verdict,
         "sentence": said[verdict],
     }
     if verdict == UNDECIDED:
         seen = (stats.norm.ppf(1 - LEVEL / 2) + stats.norm.ppf(rules.POWER)) / stats.norm.ppf(1 - LEVEL / 2)
         line["detectable"] = seen * (row["high"] - row["low"]) / 2
-        photographs = line["photographs"] * (line["detectable"] / row["margin"]) ** 2
+        photographs = line["photographs"] * (line["detectable"] / row["lead"]) ** 2
         whole = rules.planned_folds(made, repeats) == FOLDS
         line["decides"] = f"{photographs:,.0f} photographs" if whole else "the other planned runs"
     return line

@@ -295,9 +295,7 @@ def test_gates_heat_maps_and_histories_of_two_repeats(tmp_path):
     measures = statistics.read_table(tmp_path, "measures.csv.gz")
     (row,) = evaluate.heatmap_table(measures, "box_gain", groups).to_dict("records")
     assert row["images"] == 4 and row["best trivial"] == "edges" and row["gradcam"] == pytest.approx(0.75)
-    assert (
-        row["margin"] == pytest.approx(0.45) and row["low"] == pytest.approx(0.2) and row["high"] == pytest.approx(0.7)
-    )
+    assert row["lead"] == pytest.approx(0.45) and row["low"] == pytest.approx(0.2) and row["high"] == pytest.approx(0.7)
     histories = statistics.read_table(tmp_path, "history.csv", "block")[["repeat", "fold", "epoch", "train_loss"]]
     assert histories.to_numpy().tolist() == [[0, 0, 1, 1], [0, 0, 2, 0], [1, 0, 1, 1], [1, 0, 2, 1]]
 

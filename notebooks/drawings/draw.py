@@ -385,14 +385,14 @@ def road() -> Drawing:
 
 # Number, title, minutes of reading and running, what one can do afterwards, hue.
 COURSE = [
-    ("1", "Data", 45, "look at data,\nkeep twins\ntogether", "blue"),
+    ("1", "Data", 35, "look at data,\nkeep twins\ntogether", "blue"),
     ("2", "Baseline", 30, "train a network,\njudge it with\nan interval", "blue"),
     ("3", "Attention", 40, "build one gate\nper stage,\nand test it", "orange"),
     ("4", "Confusion", 30, "compare two\nnetworks in\npairs", "orange"),
     ("", "Explorer", 10, "see any map\nwith a few\nclicks", ""),
-    ("5", "Heat maps", 40, "make a heat\nmap by two\nequations", "green"),
-    ("6", "Tests", 50, "test what a\nheat map\nshows", "green"),
-    ("7", "Claims", 40, "say what the\nevidence\nallows", "purple"),
+    ("5", "Heat maps", 30, "make a heat\nmap by two\nequations", "green"),
+    ("6", "Tests", 40, "test what a\nheat map\nshows", "green"),
+    ("7", "Claims", 35, "say what the\nevidence\nallows", "purple"),
 ]
 
 

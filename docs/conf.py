@@ -123,7 +123,7 @@ class ColourVerdicts(SphinxPostTransform):
 
 
 def complete(app, docname, source):
-    """The front page is README, its lessons as cards, with the site's contents. The table of measurements gets a title."""
+    """The front page: README with the lessons as cards and the site's contents. The measurements get a title."""
     if docname == "README":
         cards, contents = (ROOT / "docs" / "front.txt").read_text(encoding="utf-8").split("<!-- contents -->\n")
         before, rest = source[0].split("<!-- lessons -->")

@@ -109,7 +109,7 @@ def _sentence(subject: str, does: Mapping[str, str], by_claim: Mapping[str, pd.D
 
 
 def _place(claim: str, part: pd.DataFrame, verdict: str) -> str:
-    """Where a verdict holds, and the differences seen there: both data sets (waste8 +1.2 points, TrashNet +5.6 points)."""
+    """Where a verdict holds, and the differences seen there: both data sets (waste8 +1.2 points, TrashNet …)."""
     one = len(part) == 1
     place = part["data"].iloc[0] if one else "both data sets" if verdict == SUPPORTED else "either data set"
     known = part.dropna(subset="value") if claim in DIFFERENCES else part.iloc[:0]

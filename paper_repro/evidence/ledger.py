@@ -21,7 +21,7 @@ EXPERIMENTS = ("waste8", "trashnet", "long", "planted", "scratch", "transfer")
 
 
 def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFrame) -> str:
-    """The page of results' generated part: the ledger, what became of the first verdicts, accuracies, near-duplicates, hours."""
+    """docs/results.md: the ledger, what became of the first verdicts, accuracies, near-duplicates, hours."""
     claims = []
     for row in ledger.itertuples():
         data = f"{row.data}, confirmatory" if row.status == "confirmatory" else row.data

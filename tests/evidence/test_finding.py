@@ -57,7 +57,7 @@ def test_every_line_has_its_phrase():
 
 @pytest.mark.parametrize(("topic", "subject", "does"), SENTENCES, ids=[topic for topic, *_ in SENTENCES])
 def test_every_outcome_of_a_sentence(topic, subject, does):
-    """Read back, a sentence says of each line what the ledger says; lines without a measurement leave the topic alone."""
+    """Read back, a sentence says of each line what the ledger says; where nothing is measured, the topic."""
     lines = lines_of(does)
     for verdicts in product(MARK, repeat=len(lines)):
         expected = dict(zip(lines, verdicts, strict=True))
@@ -83,9 +83,9 @@ def test_words():
     mixed = {("C1", "TrashNet"): "not decidable here", ("C1, at convergence", "TrashNet"): "not supported"}
     first, second, *_ = finding.finding(ledger(mixed, value=5.6))
     assert first == (
-        "Networks with one attention module per stage beat the plain ResNet50 on waste8 (+5.6 points); they do not beat "
-        "it after three times as many epochs on TrashNet (+5.6 points); it is open whether they beat the plain ResNet50 "
-        "on TrashNet (+5.6 points)."
+        "Networks with one attention module per stage beat the plain ResNet50 on waste8 (+5.6 points); they do not "
+        "beat it after three times as many epochs on TrashNet (+5.6 points); it is open whether they beat the plain "
+        "ResNet50 on TrashNet (+5.6 points)."
     )
     assert second.startswith("They beat all controls without attention on both data sets and beat all of AlexNet")
     refuted = finding.finding(ledger({}, "not supported", value=-1.0))

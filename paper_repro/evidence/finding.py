@@ -88,7 +88,8 @@ def verdicts(ledger: pd.DataFrame) -> list[tuple[str, str, str]]:
 
 def _by_claim(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Claim -> its lines, one per data set."""
-    return {str(claim): part for claim, part in ledger[ledger["data"] != "both"].groupby("claim", sort=False)}
+    lines = ledger.loc[ledger["data"] != "both", ["claim", "data", "reads", "status", "verdict", "value"]]
+    return {str(claim): part for claim, part in lines.groupby("claim", sort=False)}
 
 
 def _sentence(subject: str, does: Mapping[str, str], by_claim: Mapping[str, pd.DataFrame]) -> str:

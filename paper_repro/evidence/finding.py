@@ -1,6 +1,8 @@
 """What was found, from the ledger alone: at most six sentences, and a short table of the verdicts."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -67,7 +69,7 @@ def finding(ledger: pd.DataFrame) -> list[str]:
     """
     by_claim, said, missing, before = _by_claim(ledger), [], [], ""
     for topic, subject, does in SENTENCES:
-        if all((by_claim[claim]["verdict"] == UNMEASURED).all() for claim in does):
+        if all(line.verdict == UNMEASURED for claim in does for line in by_claim[claim]):
             missing.append(topic)
             continue
         said.append(_sentence("they" if subject == before else subject, does, by_claim))
@@ -79,20 +81,27 @@ def verdicts(ledger: pd.DataFrame) -> list[tuple[str, str, str]]:
     """A row per claim: its name, what it says, and its verdicts with their marks and data sets."""
     rows = []
     for claim, part in _by_claim(ledger).items():
-        data = part["data"] + part["status"].map({"confirmatory": " (confirmatory)"}).fillna("")
-        places = data.groupby(part["verdict"], sort=False).agg(" and ".join)
-        said = [f"**{MARK[v]} {v}**" + ("" if v == UNMEASURED else f" on {place}") for v, place in places.items()]
-        rows.append((claim, part["reads"].iloc[0], "; ".join(said)))
+        places: dict[str, list[str]] = {}
+        for line in part:
+            place = f"{line.data} (confirmatory)" if line.status == "confirmatory" else line.data
+            places.setdefault(line.verdict, []).append(place)
+        said = [
+            f"**{MARK[v]} {v}**" + ("" if v == UNMEASURED else f" on {' and '.join(at)}") for v, at in places.items()
+        ]
+        rows.append((claim, part[0].reads, "; ".join(said)))
     return rows
 
 
-def _by_claim(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Claim -> its lines, one per data set."""
-    lines = ledger.loc[ledger["data"] != "both", ["claim", "data", "reads", "status", "verdict", "value"]]
-    return {str(claim): part for claim, part in lines.groupby("claim", sort=False)}
+def _by_claim(ledger: pd.DataFrame) -> dict[str, list[Any]]:
+    """Claim -> its lines as named tuples, one per data set."""
+    found: dict[str, list[Any]] = {}
+    for line in ledger.itertuples():
+        if line.data != "both":
+            found.setdefault(str(line.claim), []).append(line)
+    return found
 
 
-def _sentence(subject: str, does: Mapping[str, str], by_claim: Mapping[str, pd.DataFrame]) -> str:
+def _sentence(subject: str, does: Mapping[str, str], by_claim: Mapping[str, list[Any]]) -> str:
     """A clause each for what holds, what does not, what is open and what is not measured."""
     clauses: list[str] = []
     for verdict, opens, joins in (
@@ -101,20 +110,18 @@ def _sentence(subject: str, does: Mapping[str, str], by_claim: Mapping[str, pd.D
         (UNDECIDED, "it is open whether {} ", " and whether they "),
         (UNMEASURED, "it is not measured yet whether {} ", " and whether they "),
     ):
-        parts = {claim: by_claim[claim][by_claim[claim]["verdict"] == verdict] for claim in does}
-        phrases = [f"{does[claim]} on {_place(claim, part, verdict)}" for claim, part in parts.items() if len(part)]
+        parts = {claim: [line for line in by_claim[claim] if line.verdict == verdict] for claim in does}
+        phrases = [f"{does[claim]} on {_place(claim, part, verdict)}" for claim, part in parts.items() if part]
         if phrases:
             clauses.append(opens.format("they" if clauses else subject) + joins.join(phrases))
     text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _place(claim: str, part: pd.DataFrame, verdict: str) -> str:
+def _place(claim: str, part: Sequence[Any], verdict: str) -> str:
     """Where a verdict holds, and the differences seen there: both data sets (waste8 +1.2 points, TrashNet …)."""
     one = len(part) == 1
-    place = part["data"].iloc[0] if one else "both data sets" if verdict == SUPPORTED else "either data set"
-    known = part.dropna(subset="value") if claim in DIFFERENCES else part.iloc[:0]
-    seen = [
-        ("" if one else f"{row.data} ") + number(row.value / 100, "points", signed=True) for row in known.itertuples()
-    ]
+    place = part[0].data if one else "both data sets" if verdict == SUPPORTED else "either data set"
+    known = [line for line in part if claim in DIFFERENCES and not math.isnan(line.value)]
+    seen = [("" if one else f"{line.data} ") + number(line.value / 100, "points", signed=True) for line in known]
     return f"{place} ({', '.join(seen)})" if seen else place

@@ -16,7 +16,7 @@ export CALLER := $(PWD)
 .PHONY: reproduce help lint test unit notebook-outputs workflow notebooks drawings claims lab bench slides site browser student clean
 
 # exec and PAPER_REPRO_PARENT: a signal to make, or its death, ends the whole run.
-reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (README.md)
+reproduce: $(INSTALLED)  ## the environment, then every notebook of a profile and what it makes (docs/reproduce.md)
 	@PAPER_REPRO_PARENT=$$PPID exec $(BIN)/python -m paper_repro reproduce \
 		--profile "$$PROFILE" --data "$$DATA" --out "$$OUT" --set "$$SET" $${DRY_RUN:+--dry-run}
 
@@ -93,7 +93,7 @@ drawings: $(INSTALLED)  ## the lessons' drawings, notebooks/drawings/*.svg
 	$(BIN)/python notebooks/drawings/draw.py
 
 # All in one go, as tests hold them to one another.
-claims: $(INSTALLED)  ## what comes from results/reference: ledger, README's tables, model card, notebook 07, figures
+claims: $(INSTALLED)  ## what comes from results/reference: ledger, finding, tables of results, model card, notebook 07, figures
 	$(BIN)/python -m paper_repro.evidence.ledger
 	$(BIN)/python -m paper_repro.evidence.rules
 	$(call in_place,notebooks/07_claims.ipynb notebooks/solutions/solutions_07.ipynb)

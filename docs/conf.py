@@ -22,7 +22,7 @@ release = METADATA["version"]
 author = copyright = METADATA["authors"][0]["name"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-root_doc = "docs/index"
+root_doc = "README"
 include_patterns = [
     "README.md",
     "CONTRIBUTING.md",
@@ -110,20 +110,36 @@ def mark_examples(app, what, name, obj, options, lines):
             lines[i:i] = ["::", ""]
 
 
-def give_title(app, docname, source):
-    """The table of measurements is generated without a heading."""
-    if docname == "benchmarks/results/table":
+class ColourVerdicts(SphinxPostTransform):
+    """A verdict, bold with a mark before it, has the colour of its mark."""
+
+    default_priority = 500
+    names = {"✔": "supported", "✘": "refuted", "?": "open", "–": "unmeasured"}
+
+    def run(self, **kwargs):
+        for node in self.document.findall(nodes.strong):
+            if name := self.names.get(node.astext().partition(" ")[0]):
+                node["classes"].append(name)
+
+
+def complete(app, docname, source):
+    """The front page: README with the lessons as cards and the site's contents. The measurements get a title."""
+    if docname == "README":
+        cards, contents = (ROOT / "docs" / "front.txt").read_text(encoding="utf-8").split("<!-- contents -->\n")
+        before, rest = source[0].split("<!-- lessons -->")
+        source[0] = f"{before}{cards}{rest.split('<!-- end of lessons -->')[1]}\n{contents}"
+    elif docname == "benchmarks/results/table":
         source[0] = "# Measured speed\n\n" + source[0]
 
 
 def write_front_door(app, exception):
-    """The front page lies in docs/, as its source does; the site's own address leads there."""
+    """The site's own address leads to the front page."""
     if exception is None:
         Path(app.outdir, "index.html").write_text(
             f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{project}</title>'
             f'<link rel="icon" href="_static/icon.svg">'
-            f'<meta http-equiv="refresh" content="0; url=docs/index.html">'
-            f'<a href="docs/index.html">{project}</a></html>\n'
+            f'<meta http-equiv="refresh" content="0; url=README.html">'
+            f'<a href="README.html">{project}</a></html>\n'
         )
 
 
@@ -131,6 +147,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.add_post_transform(DescribeFigures)
     app.add_post_transform(ShowModules)
-    app.connect("source-read", give_title)
+    app.add_post_transform(ColourVerdicts)
+    app.connect("source-read", complete)
     app.connect("autodoc-process-docstring", mark_examples, priority=400)  # before napoleon
     app.connect("build-finished", write_front_door)

@@ -206,7 +206,7 @@ def test_every_page_of_the_site_opens(site, page):
     for path in sorted({*SITE.rglob("*.html")} - {SITE / "index.html"}):
         page.goto(site + path.relative_to(SITE).as_posix())
     page.goto(site)
-    page.wait_for_url("**/docs/index.html")
+    page.wait_for_url("**/README.html")
     assert not page.problems
 
 
@@ -214,7 +214,7 @@ def test_every_page_of_the_site_opens(site, page):
 def test_site_follows_the_reader(site, browser, scheme):
     """Light or dark as the system is set, and a switch that overrules it."""
     page = browser.new_page(color_scheme=scheme)
-    page.goto(site + "docs/index.html")
+    page.goto(site + "README.html")
 
     def lightness():
         return sum(page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")[:3])
@@ -228,7 +228,7 @@ def test_site_follows_the_reader(site, browser, scheme):
 
 def test_search_finds_gate(site, page):
     """The search field leads to pages that speak of gates."""
-    page.goto(site + "docs/index.html")
+    page.goto(site + "README.html")
     page.get_by_role("textbox", name="Search").fill("gate")
     page.keyboard.press("Enter")
     results = page.locator("#search-results li a")

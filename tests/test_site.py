@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "build" / "site"
 PAGES = sorted(SITE.rglob("*.html"))
-FRONT = SITE / "docs" / "index.html"
+FRONT = SITE / "README.html"
 pytestmark = pytest.mark.site
 
 
@@ -97,13 +97,16 @@ def test_every_page_is_there():
     assert documented == modules
 
 
-def test_the_ledger_comes_first():
-    """The front page opens with the generated part of README, and the site's own address leads to it."""
-    readme = (ROOT / "README.md").read_text()
-    words = re.findall(r"\w+", readme.partition("<!-- results: ")[2].partition("-->")[2])[:8]
-    article = soup(FRONT).find("article")
-    article.find("h1").extract()
-    assert re.findall(r"\w+", article.text)[:8] == words
+def test_front_page_is_readme():
+    """The site's own address leads to README, whose lessons are cards: each links to its page and has a picture."""
+    readme, front = (ROOT / "README.md").read_text(encoding="utf-8"), soup(FRONT)
+    found = re.findall(r"\w+", readme.partition("<!-- finding: ")[2].partition("-->")[2])[:12]
+    assert " ".join(found) in " ".join(re.findall(r"\w+", front.find("article").text))
+    cards = front.select(".cards li")
+    links = [card.find("a", href=re.compile("^notebooks/"))["href"] for card in cards]
+    assert links == [f"notebooks/{path.stem}.html" for path in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    assert all(card.find("img") for card in cards)
+    assert front.select("strong.supported, strong.refuted, strong.open, strong.unmeasured")
     assert f"url={name(FRONT)}" in (SITE / "index.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The pages and files that come from the reference run: ledger, tables, README's results, the model card.
+"""The pages and files that come from the reference run: ledger, tables, README's finding, the results, the model card.
 
 python -m paper_repro.evidence.ledger
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from paper_repro import evaluate
-from paper_repro.evidence import lines, statistics, tables
+from paper_repro.evidence import finding, lines, statistics, tables
 from paper_repro.evidence.rules import FAMILIES
 from paper_repro.evidence.statistics import read_table
 from paper_repro.files import atomic_write, project_root
@@ -21,7 +21,7 @@ EXPERIMENTS = ("waste8", "trashnet", "long", "planted", "scratch", "transfer")
 
 
 def markdown(reference: Path, groups: Mapping[str, pd.Series], ledger: pd.DataFrame) -> str:
-    """README's generated part: the ledger, what became of the first verdicts, accuracies, near-duplicates, hours."""
+    """docs/results.md: the ledger, what became of the first verdicts, accuracies, near-duplicates, hours."""
     claims = []
     for row in ledger.itertuples():
         data = f"{row.data}, confirmatory" if row.status == "confirmatory" else row.data
@@ -117,13 +117,20 @@ def files(reference: Path, groups: Mapping[str, pd.Series]) -> dict[str, pd.Data
 
 def generated(root: Path, reference: Path, groups: Mapping[str, pd.Series]) -> dict[Path, str]:
     """The tables and the pages that hold generated parts, as they must read."""
-    found, readme, card = files(reference, groups), root / "README.md", root / "docs" / "model_card.md"
+    found = files(reference, groups)
     texts = {reference / name: table.to_csv(index=False, float_format="%.6g") for name, table in found.items()}
-    results = markdown(reference, groups, found["ledger.csv"])
-    return texts | {
-        readme: with_part(readme.read_text(encoding="utf-8"), "results", results),
-        card: with_part(card.read_text(encoding="utf-8"), "model card", model_card(reference)),
+    ledger = found["ledger.csv"]
+    verdicts = _markdown_table(("claim", "what it says", "verdict"), finding.verdicts(ledger))
+    parts = {
+        root / "README.md": {"finding": " ".join(finding.finding(ledger)), "verdicts": "\n".join(verdicts[1:])},
+        root / "docs" / "results.md": {"results": markdown(reference, groups, ledger)},
+        root / "docs" / "model_card.md": {"model card": model_card(reference)},
     }
+    for page, named in parts.items():
+        texts[page] = page.read_text(encoding="utf-8")
+        for name, part in named.items():
+            texts[page] = with_part(texts[page], name, part)
+    return texts
 
 
 def known_groups() -> dict[str, pd.Series]:
@@ -133,7 +140,7 @@ def known_groups() -> dict[str, pd.Series]:
 
 
 def main() -> None:
-    """Writes the tables of results/reference and the generated parts of README and of the model card."""
+    """Writes the tables of results/reference and the generated parts of the pages."""
     root = project_root()
     for page, text in generated(root, root / "results" / "reference", known_groups()).items():
         with atomic_write(page) as path:

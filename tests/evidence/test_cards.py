@@ -160,7 +160,7 @@ def test_every_line_is_answered(section, first, count):
 
 def test_answers_on_the_table_of_results_follow_the_readme():
     """A table of results is claimed exactly when README has one."""
-    part = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- results:")[1].split("<!-- end of results")[0]
+    part = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- verdicts:")[1].split("<!-- end of verdicts")[0]
     lines = re.findall(r"^\|.*README with a table of results.*\|$", read("checklists.md"), re.MULTILINE)
     answers = [line.split("|")[3].strip() for line in lines]
     assert answers == ["yes" if tables(part) else "no"] * 2, "docs/checklists.md: change both lines and their remarks"

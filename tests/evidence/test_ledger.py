@@ -193,8 +193,8 @@ def test_cost_is_judged_beside_block_and_beside_none(tmp_path, beside_block, bes
     assert "100 parameters, block 120" in rows[0]["evidence"] and "100 parameters, none 90" in rows[1]["evidence"]
 
 
-def test_readme_and_ledger_are_what_the_committed_predictions_say():
-    """No number of README or the ledger can drift from the files it comes from."""
+def test_pages_and_ledger_are_what_the_committed_predictions_say():
+    """No number of a page or of the ledger can drift from the files it comes from."""
     reference = project_root() / "results" / "reference"
     for page, text in ledger.generated(project_root(), reference, ledger.known_groups()).items():
         assert page.read_text(encoding="utf-8") == text, page.name

@@ -187,7 +187,7 @@ def test_tables_beside_the_ledger(whole):
 
 
 def test_page(whole):
-    """README's part has every line, a table per number of runs and the hours."""
+    """The page of results has every line, a table per number of runs and the hours."""
     text = ledger.markdown(whole, BY_DATA, judged(whole).reset_index())
     assert text.count("| **C") == 22 and "| waste8, confirmatory | **supported** |" in text
     assert "| waste8, 10 runs each |" in text and "| TrashNet, 5 runs each |" in text

@@ -119,3 +119,14 @@ def test_front_page_is_short():
     ]
     places = [text.index(part) for part in order]
     assert places == sorted(places) and text.count("\n") <= 150 and "OWNER" not in text
+
+
+def test_front_page_quotes_the_first_edition():
+    """Its differences, as they stand in the kept tables."""
+    text = " ".join((project_root() / "README.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(project_root() / "results" / "reference" / "second_rules" / "contrasts.csv")
+    rows = table[table["family"].isin(["main", "others"])].set_index(["a", "b"])
+    for pair, words in ((("none", "stage"), "by 5.6 points of accuracy"), (("none", "half"), "gained 4.0 points")):
+        value, low, high = 100 * rows.loc[pair, ["difference", "low", "high"]].astype(float)
+        assert f"{value:.1f}" in words and f"{words} [{low:+.1f}, {high:+.1f}]" in text
+    assert "+0.0 points [-2.6, +2.7]" in (project_root() / "docs" / "results.md").read_text(encoding="utf-8")

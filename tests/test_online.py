@@ -69,7 +69,7 @@ def test_says_what_to_do_without_the_package(path, tmp_path):
     script.write_text(f"import sys; sys.modules['paper_repro'] = None\n{cell.source}")
     run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
-    assert re.search(r"paper_repro import .*# not found\? The cell above says what to do\n", run.stderr)
+    assert re.search(r"paper_repro import .*# not found\? See the cell above\n", run.stderr)
     assert run.stderr.splitlines()[-1].startswith("ModuleNotFoundError: ")
     assert above.cell_type == "markdown"
     assert above.source.startswith("<details>\n<summary>On Colab, or an import fails?")

@@ -174,7 +174,7 @@ def test_damaged_weights_are_trained_again(config, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ReproError, match="are damaged"):
+    with pytest.raises(ReproError, match="is damaged"):
         runs.load_run(run.folder)
     assert train(config, "none", 0, tmp_path).environment["weights"] == run.environment["weights"]
 

@@ -5,7 +5,6 @@
     python data/splits/make_splits.py rendered data/rendered
 
 Any edition will do, though another may move single pairs. TrashNet takes five minutes on two cores, waste8 seconds.
-Besides the package it needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
 
 Near-identical photographs are found as in any data set (`paper_repro.photographs.folds`), those of one object from two
 sides, in TrashNet and in the embedded set, within each class by their keypoints

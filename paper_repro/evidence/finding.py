@@ -39,8 +39,8 @@ SENTENCES: tuple[tuple[str, str, dict[str, str]], ...] = (
         "size and speed",
         NETWORKS,
         {
-            "C4, beside block": "beat networks with a module in every block in size and speed",
-            "C4, beside none": "beat the plain network in size and speed",
+            "C4, beside block": "need fewer parameters and less time than networks with a module in every block",
+            "C4, beside none": "need fewer parameters and less time than the plain network",
         },
     ),
     (

@@ -86,7 +86,8 @@ def two_known_sets(tmp_path, monkeypatch):
     committed, rng = tmp_path / "splits", np.random.default_rng(0)
     committed.mkdir()
     monkeypatch.setattr(folds, "COMMITTED", committed)
-    for name, labels in (("trashnet", ("glass", "metal")), ("waste8", ("Glass", "Organic Waste"))):
+    classes = {"trashnet": ("glass", "metal"), "rendered": ("paper", "trash"), "waste8": ("Glass", "Organic Waste")}
+    for name, labels in classes.items():
         table = pd.DataFrame({"image": [f"{label}/a ({n:02}).png" for label in labels for n in range(20)]})
         table["group"] = np.arange(40)[::-1] // 2
         table["fold"] = (np.arange(40) // 2 + 1) % 5

@@ -34,6 +34,7 @@ def test_nbval_alone(tmp_path):
         shutil.copytree(ROOT / folder, project / folder)
     for file in ("pyproject.toml", "conftest.py"):
         shutil.copy(ROOT / file, project)
+    (project / "data").symlink_to(ROOT / "data")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-cell-timeout", "300"]
     command += ["--nbval-kernel-startup-timeout", "300", str(project / "notebooks" / "01_data_exploration.ipynb")]
     environment = os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")}

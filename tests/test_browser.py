@@ -79,7 +79,7 @@ def lab(tmp_path_factory):
     """JupyterLab's address. It serves a copy, so that the committed notebooks stay as they are."""
     home = tmp_path_factory.mktemp("home")
     copy = tmp_path_factory.mktemp("paper_repro")
-    for name in ("notebooks", "profiles", "data/splits", "results/reference"):
+    for name in ("notebooks", "profiles", "data/splits", "data/rendered", "data/rendered_masks", "results/reference"):
         shutil.copytree(ROOT / name, copy / name)
     shutil.copy(ROOT / "pyproject.toml", copy)
     with socket.socket() as free:

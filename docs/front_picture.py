@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 
-from paper_repro import figures
+from paper_repro import evaluate, figures
 from paper_repro.config import load_profile
 from paper_repro.data import load_dataset
 from paper_repro.files import project_root
@@ -10,7 +10,6 @@ from paper_repro.gallery import open_gallery
 from paper_repro.keys import run_folder
 from paper_repro.runs import load_run
 
-PLACES = 6  # a side, at least, of the claimed stage (docs/protocol.md)
 ARMS = {"none": "plain network", "stage": "one gate\nper stage"}
 
 
@@ -20,7 +19,7 @@ def main() -> None:
     runs = {arm: load_run(run_folder(root / "results" / "smoke", arm, 0)) for arm in ARMS}
     shown = open_gallery(runs, load_dataset(config.data, config.prepared_size))
     rows = shown.pick_right(6)
-    layer = [name for name, grid in shown.grids("none").items() if min(grid) >= PLACES][-1]
+    layer = evaluate.claimed_layer(shown.grids("none"))
     figure, axes = plt.subplots(3, len(rows), figsize=(2 * len(rows) + 0.6, 6.3), layout="constrained")
     lines = [shown.line("none", row, []) for row in rows]
     for ax, line, row in zip(axes[0], lines, rows, strict=True):

@@ -7,12 +7,15 @@ Every interval is a 95 % interval of a cluster bootstrap, which draws groups of 
 of one group are not independent: `groups` is a Series from image names to groups, None takes each image as its own.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from paper_repro.files import ReproError
 
+CLAIMED_GRID = 6  # places a side, at least, of the layer at which a heat map's results are claimed (docs/protocol.md)
 BINS = 15  # of the calibration error, as in Guo et al. 2017
 RESAMPLES = 2000  # of the bootstrap
 COMPARED = ("accuracy", "low", "high", "difference", "difference_low", "difference_high")
@@ -146,6 +149,15 @@ def compared(right: pd.DataFrame, reference: str, groups: pd.Series | None = Non
         found = *mean_interval(images, values[name], groups), *mean_interval(images, gap, groups)
         rows[name] = dict(zip(COMPARED, found, strict=True))
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def claimed_layer(grids: Mapping[str, Sequence[int]]) -> str | None:
+    """The deepest layer with `CLAIMED_GRID` places a side or more; None where every grid is coarser.
+
+    Args:
+        grids: layer -> its map's grid (h, w), from the input on.
+    """
+    return next((layer for layer in reversed([*grids]) if min(grids[layer]) >= CLAIMED_GRID), None)
 
 
 def heatmap_table(measures: pd.DataFrame, column: str, groups: pd.Series | None = None) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from paper_repro.arms import stage_layers
 from paper_repro.augment import to_input
 from paper_repro.config import ARMS
 from paper_repro.files import ReproError, atomic_write, brief, check_writable, csv_bytes, progress
-from paper_repro.gradcam import GradCAM
+from paper_repro.heatmaps import SMALLEST_GRID, class_cams
 from paper_repro.photographs.folders import Entry, is_picture, open_items, read_file
 from paper_repro.photographs.folds import near_duplicate_groups
 from paper_repro.photographs.pictures import reason_for, square_picture, squash
@@ -28,7 +28,6 @@ from paper_repro.runs import PACKAGE, Run, load_run, packages
 
 DEFAULT = "package:trashnet/stage"
 SHOWN = 384  # longest side of a picture on the page, pixels
-FINE = 4  # cells a side; a coarser map says nothing of places
 UNSURE = 0.5  # a probability below it
 BATCH = 32
 MOST_MISTAKES = 12
@@ -98,19 +97,12 @@ def open_network(name: str, layer: str | None = None) -> Network:
 
 
 def _finest(run: Run, layers: dict) -> str:
-    """The last layer whose map has FINE cells a side, else the first."""
+    """The last layer whose map has SMALLEST_GRID cells a side, else the first."""
     blank = torch.zeros(1, 3, run.config.image_size, run.config.image_size)
-    for name in reversed(layers):
-        if min(_maps(run, name, blank).shape[1:]) >= FINE:
+    for name, module in reversed(layers.items()):
+        if min(class_cams(run.model, module, blank, torch.tensor([0])).shape[1:]) >= SMALLEST_GRID:
             return name
     return next(iter(layers))
-
-
-def _maps(run: Run, layer: str, inputs: Tensor) -> Tensor:
-    """Raw maps (N, h, w) for the predicted classes; empty ones are named on the page."""
-    with GradCAM(run.model, stage_layers(run.model)[layer]) as gradcam, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return gradcam(inputs)
 
 
 def find(paths: Sequence[Path], out: Path, archives: ExitStack) -> list[Photograph]:
@@ -309,8 +301,9 @@ def _answers(network: Network, squares: list[dict[int, np.ndarray]]) -> list[Ans
     else:
         with torch.inference_mode():
             logits = run.model(inputs)  # (N, K)
+    cams = class_cams(run.model, stage_layers(run.model)[network.layer], inputs, logits.argmax(dim=1))  # (N, h, w)
     answers = []
-    for shares, cam, distance in zip(logits.softmax(dim=1), _maps(run, network.layer, inputs), far, strict=True):
+    for shares, cam, distance in zip(logits.softmax(dim=1), cams, far, strict=True):
         probabilities = dict(zip(run.classes, shares.tolist(), strict=True))
         unlike = familiar is not None and float(distance) > familiar.threshold
         answers.append(Answer(probabilities, run.classes[int(shares.argmax())], cam, float(distance), unlike))

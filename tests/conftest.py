@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -39,6 +40,28 @@ def trashnet_zip():
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path
+
+
+@pytest.fixture(scope="session")
+def copy_project():
+    """copy_project(folder): what notebooks need of the project, so that the committed ones stay as they are."""
+    root = Path(__file__).resolve().parents[1]
+
+    def copy(folder):
+        for name in (
+            "notebooks",
+            "profiles",
+            "data/splits",
+            "data/rendered",
+            "data/rendered_masks",
+            "results/reference",
+        ):
+            shutil.copytree(root / name, folder / name)
+        for name in ("pyproject.toml", "conftest.py"):
+            shutil.copy(root / name, folder)
+        return folder
+
+    return copy
 
 
 @pytest.fixture

@@ -75,13 +75,10 @@ def page(browser):
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory, copy_project):
     """JupyterLab's address. It serves a copy, so that the committed notebooks stay as they are."""
     home = tmp_path_factory.mktemp("home")
-    copy = tmp_path_factory.mktemp("paper_repro")
-    for name in ("notebooks", "profiles", "data/splits", "data/rendered", "data/rendered_masks", "results/reference"):
-        shutil.copytree(ROOT / name, copy / name)
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    copy = copy_project(tmp_path_factory.mktemp("paper_repro"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

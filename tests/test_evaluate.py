@@ -218,3 +218,10 @@ def test_compared_has_the_intervals_of_metrics_and_of_the_paired_difference():
     )
     assert found.loc["stage"].tolist() == pytest.approx([1, 1, 1, pair["difference"], *pair["interval"]])
     assert found.loc["none"].isna().sum() == 3
+
+
+def test_claimed_layer():
+    """The deepest one with six places a side; None where every grid is coarser."""
+    grids = {"layer1": (16, 16), "layer2": (8, 6), "layer3": (8, 5)}
+    assert evaluate.claimed_layer(grids) == "layer2"
+    assert evaluate.claimed_layer({"layer3": (5, 8)}) is None

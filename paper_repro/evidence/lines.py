@@ -439,10 +439,10 @@ def _on_object(folder: Path, groups: Mapping[str, pd.Series]) -> dict:
     column = next((name for name in ("box_gain", "mask_gain") if name in table and table[name].notna().any()), None)
     if column is None:
         return _unmeasured("trashnet", BOOTSTRAP)
-    sides = table.drop_duplicates("layer").set_index("layer")["grid"].str.split("x").str[0].astype(int)
-    if not (sides >= 6).any():
+    grids = table.drop_duplicates("layer").set_index("layer")["grid"].str.split("x")
+    layer = evaluate.claimed_layer({name: [int(side) for side in grid] for name, grid in grids.items()})
+    if layer is None:
         return _unmeasured("trashnet", BOOTSTRAP)
-    layer = sides[sides >= 6].index[-1]
     (row,) = evaluate.heatmap_table(table[table["layer"] == layer], column, groups["trashnet"]).to_dict("records")
     made = pd.Series(1.0, pd.MultiIndex.from_tuples([run[1:] for run in runs], names=RUN))
     verdict = judge(row["low"] > 0, row["high"] < 0, rules.planned_folds(made, repeats))

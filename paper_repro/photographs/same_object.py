@@ -1,7 +1,7 @@
 """Photographs of one object from two sides, found by what is printed on it and by marks of its surface.
 
 SIFT keypoints (Lowe, IJCV 2004) of two photographs that are each other's best match and agree on one shift, rotation
-and scale. It needs OpenCV (`pip install opencv-python-headless`; the `test` extra brings it).
+and scale.
 """
 
 import os

@@ -1,11 +1,9 @@
 """Photographs of one object are found by their keypoints; strangers are not joined."""
 
 import numpy as np
-import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-pytest.importorskip("cv2", reason="the search for one object from two sides needs OpenCV")
 from paper_repro.photographs.same_object import same_object_pairs
 
 

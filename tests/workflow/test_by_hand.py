@@ -1,7 +1,6 @@
 """One notebook by hand, with papermill or nbval alone and from another folder: our command is no condition."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,14 +26,9 @@ def test_papermill_alone(tmp_path, monkeypatch):
     assert run.fold == 1 and len(run.history) == 1 and len(run.measures)
 
 
-def test_nbval_alone(tmp_path):
+def test_nbval_alone(tmp_path, copy_project):
     """The outputs of a single notebook are compared from a working directory outside the project."""
-    project = tmp_path / "project"
-    for folder in ("notebooks", "profiles"):
-        shutil.copytree(ROOT / folder, project / folder)
-    for file in ("pyproject.toml", "conftest.py"):
-        shutil.copy(ROOT / file, project)
-    (project / "data").symlink_to(ROOT / "data")
+    project = copy_project(tmp_path / "project")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-cell-timeout", "300"]
     command += ["--nbval-kernel-startup-timeout", "300", str(project / "notebooks" / "01_data_exploration.ipynb")]
     environment = os.environ | {"PAPER_REPRO_CACHE": str(tmp_path / "cache")}

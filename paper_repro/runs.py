@@ -132,7 +132,7 @@ def packages() -> list[str]:
 
 def _packaged(name: str) -> Path:
     if PACKAGE + name not in (known := packages()):
-        there = f"there are {', '.join(known)}" if known else "this copy of the project has none: give the folder of a run"
+        there = f"there are {', '.join(known)}" if known else "this copy has none: give the folder of a run"
         raise ReproError(f"{brief(PACKAGE + name)} is no network that comes with the project: {there}")
     return PACKAGED / name
 

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import paper_repro
 from paper_repro.config import load_profile
-from paper_repro.keys import data_stamp, notebook_hash, regions_stamp, syntax_hash
-from paper_repro.workflow.plan import all_runs, is_valid, mark, training_marks, training_notebook
+from paper_repro.keys import data_stamp, regions_stamp, syntax_hash
+from paper_repro.workflow.plan import all_runs, is_valid, mark, notebook_hash, training_marks, training_notebook
 from paper_repro.workflow.processes import PARENT, follow_parent
 
 PYTHON = sys.executable

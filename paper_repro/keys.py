@@ -8,9 +8,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import nbformat
-from IPython.core.inputtransformer2 import TransformerManager
-
 from paper_repro.config import ARMS, RENAMED, Config
 from paper_repro.files import sha256_file
 from paper_repro.photographs.folders import is_table, list_files
@@ -153,10 +150,3 @@ def syntax_hash(sources: Iterable[str]) -> str:
                 node.body = node.body[1:]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()
-
-
-def notebook_hash(path: Path) -> str:
-    """`syntax_hash` of a notebook's code cells; prose and outputs do not count."""
-    cells = nbformat.read(path, as_version=4).cells
-    plain = TransformerManager()  # turns %magic and !command into Python
-    return syntax_hash(plain.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")

@@ -6,8 +6,10 @@ from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
+from IPython.core.inputtransformer2 import TransformerManager
 
 from paper_repro.config import ARMS, Config, load_profile
 from paper_repro.files import ReproError, project_root, sha256_file
@@ -16,10 +18,10 @@ from paper_repro.keys import (
     data_stamp,
     find_runs,
     measuring_code,
-    notebook_hash,
     regions_stamp,
     run_folder,
     run_key,
+    syntax_hash,
 )
 from paper_repro.workflow.processes import cores
 
@@ -30,9 +32,16 @@ CHECKPOINTS, COPIES = 3, 4  # at most so many files at once; each holds network,
 
 
 def mark(name: str, notebook: str, *decisive) -> str:
-    """The file, seen from the output folder, that stands for a finished notebook, given by its `keys.notebook_hash`."""
+    """The file, seen from the output folder, that stands for a finished notebook, given by its `notebook_hash`."""
     text = json.dumps([notebook, *decisive])
     return f".done/{name}-{sha256(text.encode()).hexdigest()[:12]}"
+
+
+def notebook_hash(path: Path) -> str:
+    """`syntax_hash` of a notebook's code cells; prose and outputs do not count."""
+    cells = nbformat.read(path, as_version=4).cells
+    plain = TransformerManager()  # turns %magic and !command into Python
+    return syntax_hash(plain.transform_cell(cell.source) for cell in cells if cell.cell_type == "code")
 
 
 def is_valid(mark: str | Path, out: Path) -> bool:

@@ -2,7 +2,7 @@
 
     python -m paper_repro.evidence.packaged [--trashnet PATH] [--rendered PATH] [NAME...]
 
-Each is a run's folder (`runs.load_run("package:trashnet/stage")`). Its weights are rounded to bfloat16 but for vectors,
+Each is a run's folder (`runs.load_run("package:trashnet/stage")`). Its weights are rounded to float16 but for vectors,
 such as those of BatchNorm. Beside them lies what it has seen (`trust`): features of training photographs, and
 a threshold that networks of the same recipe give to photographs of folds that they have not seen. Features and
 threshold are those of the rounded networks. A network is refused if rounding changes more than CHANGED of the answers.
@@ -67,8 +67,8 @@ PLAN = {
 
 
 def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are kept: bfloat16, but vectors and counts as they are."""
-    return {name: (value.bfloat16() if value.dim() > 1 else value).contiguous() for name, value in state.items()}
+    """Weights as they are kept: float16, but vectors and counts as they are. bfloat16, as small, has three bits less."""
+    return {name: (value.half() if value.dim() > 1 else value).contiguous() for name, value in state.items()}
 
 
 def make(name: str, config: Config, arm: str, package: Package, scratch: Path, quoted: pd.DataFrame | None) -> Run:
@@ -96,7 +96,7 @@ def make(name: str, config: Config, arm: str, package: Package, scratch: Path, q
         tested.append(run.predictions)
     distances = torch.cat(far)
     if changed > max(1, CHANGED * len(distances)):  # one of a few hundred says nothing
-        reason = f"rounding to bfloat16 changes {changed} of {len(distances)} answers"
+        reason = f"rounding to float16 changes {changed} of {len(distances)} answers"
         raise ReproError(f"{name}/{arm}: {reason}: keep it in single precision")
     details, history, model, learnt = dict(run.environment), run.history, run.model, parts.train
     if package.whole:
@@ -112,7 +112,7 @@ def make(name: str, config: Config, arm: str, package: Package, scratch: Path, q
         "weights": hashlib.sha256(weights).hexdigest(),
         "trained_on": f"{len(learnt):,} {package.photographs}",
         "accuracy_of": f"results/reference/{package.quoted}" if quoted is not None else "the test part of its fold",
-        "bfloat16": {"changed": changed, "of": len(distances)},
+        "float16": {"changed": changed, "of": len(distances)},
         "familiar": {
             "sha256": hashlib.sha256(familiar).hexdigest(),
             "threshold": trust.threshold(distances),
@@ -174,8 +174,8 @@ def main() -> None:
         quoted = read_table(reference, "predictions.csv", arm) if package.quoted else None
         run = make(data, config, arm, package, results / "networks" / data, quoted)
         size = sum(path.stat().st_size for path in run.folder.glob("*.safetensors")) / 1e6
-        rounding, familiar = run.environment["bfloat16"], run.environment["familiar"]
-        print(f"{name}: {size:.1f} MB, accuracy {run.metrics['accuracy']:.1%}; bfloat16 {rounding}; trust {familiar}")
+        rounding, familiar = run.environment["float16"], run.environment["familiar"]
+        print(f"{name}: {size:.1f} MB, accuracy {run.metrics['accuracy']:.1%}; float16 {rounding}; trust {familiar}")
 
 
 if __name__ == "__main__":

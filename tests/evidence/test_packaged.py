@@ -31,7 +31,7 @@ def test_the_projects_networks(name):
     assert name.split("/")[0] in packaged.PLAN and run.config.data == name.split("/")[0]
     size = sum(path.stat().st_size for path in run.folder.glob("*.safetensors"))
     assert size < MEGABYTES[run.config.backbone] * 1e6
-    rounding, familiar = run.environment["bfloat16"], trust.load_familiar(run)
+    rounding, familiar = run.environment["float16"], trust.load_familiar(run)
     assert rounding["changed"] <= packaged.CHANGED * rounding["of"]
     assert familiar.features.norm(dim=1).numpy() == pytest.approx(1, abs=0.01) and 0 < familiar.threshold < 2
     assert "/work" not in (run.folder / "config.yaml").read_text()
@@ -47,18 +47,18 @@ def made(photographs, tmp_path_factory):
 
 
 def test_a_network_is_small_and_answers_as_before(made, photographs):
-    """Matrices are bfloat16, BatchNorm's vectors are not; on the held-out fold the answers are as before."""
+    """Matrices are float16, BatchNorm's vectors are not; on the held-out fold the answers are as before."""
     packages, trained = made
     run, before = packages["folds/none"], load_run(trained / "none" / "fold0", finished=False)
     state = runs.read_state(run.folder / "weights.safetensors")
     kinds = {(value.dim() > 1, value.dtype) for value in state.values() if value.is_floating_point()}
-    assert kinds == {(True, torch.bfloat16), (False, torch.float32)}
+    assert kinds == {(True, torch.float16), (False, torch.float32)}
     size, full = ((folder / "weights.safetensors").stat().st_size for folder in (run.folder, before.folder))
     assert size < 0.51 * full
     images = [photographs / name for name in before.predictions["image"]]
     after, earlier = run.predict(images), before.predict(images)
     assert np.allclose(after, earlier, atol=0.05)
-    assert run.environment["bfloat16"] == {"changed": int((after.idxmax(1) != earlier.idxmax(1)).sum()), "of": 16}
+    assert run.environment["float16"] == {"changed": int((after.idxmax(1) != earlier.idxmax(1)).sum()), "of": 16}
 
 
 def test_opens_like_any_run(made, photographs):
@@ -132,7 +132,7 @@ def test_too_much_rounding_is_refused(made, photographs, monkeypatch):
         return {name: (-value if name.startswith("fc.") else value) for name, value in state.items()}
 
     monkeypatch.setattr(packaged, "rounded", turned)  # the least probable class becomes the most probable one
-    with pytest.raises(ReproError, match="lost/none: rounding to bfloat16 changes 16 of 16 answers"):
+    with pytest.raises(ReproError, match="lost/none: rounding to float16 changes 16 of 16 answers"):
         packaged.make("lost", config, "none", OF_A_FOLD, trained, None)
     assert not (runs.PACKAGED / "lost" / "none" / "done").exists()
     shutil.rmtree(runs.PACKAGED / "lost")

@@ -79,7 +79,7 @@ def test_says_what_to_do_without_the_package(path, tmp_path):
     assert lines[:3] == remedy(NOTEBOOKS[0])
     for line in lines[3:]:
         assert (ROOT / re.fullmatch(r"%run (notebooks/\S+\.ipynb)", line)[1]).is_file()
-    assert bool(lines[3:]) == (path.stem[:2] in ("04", "05", "06", "ex"))  # they need finished runs
+    assert bool(lines[3:]) == (path.stem[:2] in ("04", "05", "06"))  # they need finished runs
 
 
 def test_remedy_installs_dependencies():

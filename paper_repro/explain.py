@@ -19,7 +19,7 @@ from paper_repro import evaluate, figures, trust, webpage
 from paper_repro.arms import stage_layers
 from paper_repro.augment import to_input
 from paper_repro.config import ARMS
-from paper_repro.files import ReproError, atomic_write, brief, check_writable, csv_bytes, progress
+from paper_repro.files import ReproError, atomic_write, brief, check_writable, csv_bytes, progress, project_root
 from paper_repro.heatmaps import SMALLEST_GRID, class_cams
 from paper_repro.photographs.folders import Entry, is_picture, open_items, read_file
 from paper_repro.photographs.folds import near_duplicate_groups
@@ -89,6 +89,9 @@ def open_network(name: str, layer: str | None = None) -> Network:
     """
     if PACKAGE + name in packages() and not os.path.exists(name):
         name = PACKAGE + name
+    elif not name.startswith(PACKAGE) and not any(os.path.exists(place) for place in (name, project_root() / name)):
+        names = " ".join(package.removeprefix(PACKAGE) for package in packages())
+        raise ReproError(f"--network: there is no {brief(name)}: give the folder of a run, or one of: {names}")
     run = load_run(name)
     layers = stage_layers(run.model)
     if layer is not None and layer not in layers:
@@ -154,7 +157,7 @@ def remarks(answers: dict[str, Answer], truth: str | None = None) -> list[str]:
         if answer.unlike:
             found.append(f"Unlike what the network {name} has seen: its answer may be worth nothing here.")
         if share < UNSURE:
-            found.append(f"The network {name} is unsure: it says {said} with {share:.0%} alone.")
+            found.append(f"The network {name} is unsure: {said}, its answer, has a probability of only {share:.0%}.")
         if not answer.cam.any():
             found.append(f"The map of the network {name} is empty: at this layer nothing speaks for {said}.")
     if len({answer.said for answer in answers.values()}) > 1:

@@ -169,7 +169,10 @@ def test_output_inside_the_input_and_a_second_call(call, photographs, tmp_path):
             ["text.jpg", "--network", "package:made/block"],
             "package:made/block is no network that comes with the project: ",
         ),
-        (["text.jpg", "--network", "no/run"], "no/run is no finished run"),
+        (
+            ["text.jpg", "--network", "no/run"],
+            "--network: there is no no/run: give the folder of a run, or one of: folds/none",
+        ),
         (
             ["text.jpg", "--network", "made/stage", "--layer", "layer9"],
             "--layer: stage has no 'layer9': use one of layer1",
@@ -213,7 +216,7 @@ def test_what_a_reader_should_know():
     assert remarks({"none": doubtful, "stage": other}, "metal") == [
         "The network none is wrong: it says glass, and the folder says metal.",
         "Unlike what the network none has seen: its answer may be worth nothing here.",
-        "The network none is unsure: it says glass with 40% alone.",
+        "The network none is unsure: glass, its answer, has a probability of only 40%.",
         "The map of the network none is empty: at this layer nothing speaks for glass.",
         "The networks disagree: none says glass, stage says metal.",
     ]

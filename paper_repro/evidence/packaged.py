@@ -67,7 +67,7 @@ PLAN = {
 
 
 def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as they are kept: float16, but vectors and counts as they are. bfloat16, as small, has three bits less."""
+    """Weights as they are kept: float16, but vectors and counts as they are. bfloat16 has three bits less."""
     return {name: (value.half() if value.dim() > 1 else value).contiguous() for name, value in state.items()}
 
 

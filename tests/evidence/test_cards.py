@@ -180,3 +180,27 @@ def test_tables_of_the_embedded_photographs():
     assert table(card, "what is seen").to_numpy().tolist() == rows
     judged = pd.read_csv(scenes / "judged.csv", dtype=str)
     assert table(card, "pictures", "photograph").to_numpy().tolist() == judged.to_numpy().tolist()
+
+
+@pytest.mark.parametrize("arm", ["none", "stage"])
+def test_shares_on_photographs_of_another_kind(arm):
+    """The model card's table holds what was measured on waste8."""
+    measured = pd.read_csv(ROOT / "results" / "reference" / "networks" / "elsewhere.csv").set_index("part")
+    measured = measured[measured["network"] == f"package:trashnet/{arm}"]
+    written = table(read("model_card.md"), "photographs", "`none`: marked as unlike, %").set_index("photographs")
+    named = {
+        "with a counterpart": "corresponding",
+        "with a counterpart, not marked": "corresponding, unmarked",
+        "with a counterpart, marked": "corresponding, marked",
+    }
+    assert [named.get(name, name) for name in written.index] == list(measured.index)
+    for (part, found), (_, cells) in zip(measured.iterrows(), written.iterrows(), strict=True):
+        for column, cell in (
+            ("marked", cells[f"`{arm}`: marked as unlike, %"]),
+            ("accuracy", cells[f"`{arm}`: right, %"]),
+        ):
+            if pd.isna(found[column]) or (column == "marked" and "marked" in part):
+                assert cell == "–"
+            else:
+                low, high = found[f"{column}_low"], found[f"{column}_high"]
+                assert cell == f"{100 * found[column]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
